@@ -1,0 +1,1 @@
+"""Target devices: what is known of them beforehand. Nothing is imported here, and nothing below needs torch."""

@@ -1,0 +1,311 @@
+"""Device profiles: TOML files that say what a target has (CPU, memory, GPU, C library) and which programs it takes.
+
+The keys of a file are the fields of the dataclasses below; fields with a default may be left out. A figure that is not
+published, or that differs over the class of devices that a profile stands for, is written "unknown" and read as None:
+leaving it out is an error, so that no figure goes missing by accident.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from edgekit.errors import EdgekitError, UsageError, unknown_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+UNKNOWN = "unknown"
+OPERATING_SYSTEMS = ("linux", "android")
+FORMATS = ("pte",)
+RECIPES = ("fp32", "int8")
+ISA = {
+    "aarch64": ("neon", "dotprod", "fp16", "i8mm", "bf16", "sve", "sve2"),
+    "x86_64": ("avx2", "fma", "f16c", "avx512f", "avx512vnni", "avxvnni"),
+}
+KERNELS = ("scalar", "neon", "avx2")
+
+_NAME = (r"[a-z0-9]+([-_][a-z0-9]+)*", "lower-case words joined by hyphens, such as 'my-board'")
+_VERSION = (r"\d+(\.\d+)+", "a version in quotes, such as '2.35'")
+_TEXT = (r".*\S.*", "a text in quotes")
+
+
+@dataclass(frozen=True)
+class CpuProfile:
+    """The processor.
+
+    Attributes:
+        model: name of the core, or of the baseline for a class of devices.
+        cores: number of cores, or None if unknown.
+        clock_ghz: highest clock in GHz (10^9 cycles per second) as sold, or None if unknown.
+        isa: instruction set extensions that are sure to be there, names as in `ISA`.
+    """
+
+    model: str
+    cores: int | None
+    clock_ghz: float | None
+    isa: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MemoryProfile:
+    """The memory, which a GPU on the same chip shares.
+
+    Attributes:
+        total_mb: installed memory in MB of 2^20 bytes, or None if unknown; the operating system needs a part of it.
+        bandwidth_gb_per_s: theoretical peak in GB/s (10^9 bytes per second), or None if unknown.
+    """
+
+    total_mb: int | None
+    bandwidth_gb_per_s: float | None
+
+
+@dataclass(frozen=True)
+class GpuProfile:
+    """A GPU that runs CUDA.
+
+    Attributes:
+        name: what the vendor calls it.
+        compute_capability: "8.7" stands for sm_87.
+        cuda: CUDA version of the device's software.
+        jetpack: JetPack version that brings it, on Jetson only.
+    """
+
+    name: str
+    compute_capability: str
+    cuda: str
+    jetpack: str | None = None
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """A target.
+
+    Attributes:
+        name: what `--device` takes.
+        title: what people call it.
+        architecture: "aarch64" or "x86_64".
+        operating_system: "linux" or "android".
+        cpu: the processor.
+        memory: the memory.
+        formats: programs that the device takes, the preferred one first.
+        kernels: which of edgekit's kernels the device may use, the preferred one first.
+        default_recipe: the recipe where the user names none.
+        aliases: other names for it.
+        gpu: the CUDA GPU, if there is one.
+        glibc: lowest glibc version on the device, such as "2.35" (Linux only).
+        android_api: lowest Android API level (Android only).
+    """
+
+    name: str
+    title: str
+    architecture: str
+    operating_system: str
+    cpu: CpuProfile
+    memory: MemoryProfile
+    formats: tuple[str, ...]
+    kernels: tuple[str, ...]
+    default_recipe: str
+    aliases: tuple[str, ...] = ()
+    gpu: GpuProfile | None = None
+    glibc: str | None = None
+    android_api: int | None = None
+
+
+def load_profile(name: str) -> DeviceProfile:
+    """The profile of that name or alias, or from that path if it ends in `.toml` or has a folder in it.
+
+    Raises:
+        UsageError: no such profile or file.
+        EdgekitError: the file is not a valid profile.
+    """
+    if name.endswith(".toml") or "/" in name or os.sep in name:
+        return _read_profile(Path(name))
+    known = {word: profile for profile in _shipped() for word in (profile.name, *profile.aliases)}
+    if name not in known:
+        raise unknown_name("device", name, known, "edgekit list devices")
+    return known[name]
+
+
+def list_profiles() -> list[DeviceProfile]:
+    """The profiles that ship with edgekit, sorted by name."""
+    return list(_shipped())
+
+
+def parse_profile(text: str, origin: str) -> DeviceProfile:
+    """A profile from TOML text.
+
+    Args:
+        text: the TOML.
+        origin: the file's name, for error messages.
+
+    Raises:
+        EdgekitError: no TOML, or a key that is unknown, missing or of the wrong type; names the file and the key.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise EdgekitError(f"{origin} is not valid TOML: {error}; mend it there.") from error
+    table = _Table(values, DeviceProfile, origin)
+    architecture = table.choice("architecture", tuple(ISA))
+    operating_system = table.choice("operating_system", OPERATING_SYSTEMS)
+    cpu = table.table("cpu", CpuProfile)
+    memory = table.table("memory", MemoryProfile)
+    on_android = operating_system == "android"
+    needed, forbidden = ("android_api", "glibc") if on_android else ("glibc", "android_api")
+    if needed not in values:
+        raise table.error(needed, f"is missing: a device with operating_system {operating_system!r} needs it.")
+    if forbidden in values:
+        raise table.error(forbidden, f"does not fit operating_system {operating_system!r}: remove it.")
+    profile = DeviceProfile(
+        name=table.text("name", _NAME),
+        title=table.text("title"),
+        architecture=architecture,
+        operating_system=operating_system,
+        cpu=CpuProfile(
+            model=cpu.text("model"),
+            cores=cpu.count("cores"),
+            clock_ghz=cpu.figure("clock_ghz"),
+            isa=cpu.choices("isa", ISA[architecture], least=0),
+        ),
+        memory=MemoryProfile(total_mb=memory.count("total_mb"), bandwidth_gb_per_s=memory.figure("bandwidth_gb_per_s")),
+        formats=table.choices("formats", FORMATS),
+        kernels=table.choices("kernels", KERNELS),
+        default_recipe=table.choice("default_recipe", RECIPES),
+        aliases=table.texts("aliases", _NAME) if "aliases" in values else (),
+        gpu=_gpu(table.table("gpu", GpuProfile)) if "gpu" in values else None,
+        glibc=None if on_android else table.text("glibc", _VERSION),
+        android_api=table.whole("android_api") if on_android else None,
+    )
+    for kernel in profile.kernels:
+        if kernel != "scalar" and kernel not in profile.cpu.isa:
+            raise table.error("kernels", f"has {kernel!r}, which cpu.isa lacks: add it there or remove it here.")
+    return profile
+
+
+def _gpu(table: _Table) -> GpuProfile:
+    return GpuProfile(
+        name=table.text("name"),
+        compute_capability=table.text("compute_capability", _VERSION),
+        cuda=table.text("cuda", _VERSION),
+        jetpack=table.text("jetpack", _VERSION) if "jetpack" in table.values else None,
+    )
+
+
+@cache
+def _shipped() -> tuple[DeviceProfile, ...]:
+    folder = files("edgekit.devices").joinpath("profiles")
+    entries = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
+    profiles = [parse_profile(entry.read_text(encoding="utf-8"), entry.name) for entry in entries]
+    return tuple(sorted(profiles, key=lambda profile: profile.name))
+
+
+def _read_profile(path: Path) -> DeviceProfile:
+    if not path.is_file():
+        remedy = "give the path of a .toml file, or a name that `edgekit list devices` shows"
+        raise UsageError(f"there is no device profile {path}: {remedy}.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise EdgekitError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
+    except OSError as error:
+        raise EdgekitError(f"cannot read {path}: {(error.strerror or str(error)).lower()}.") from error
+    return parse_profile(text, str(path))
+
+
+class _Table:
+    """One TOML table whose keys are the fields of a dataclass; every complaint names the file and the key."""
+
+    def __init__(
+        self,
+        values: dict[str, object],
+        kind: type[DeviceProfile | CpuProfile | MemoryProfile | GpuProfile],
+        origin: str,
+        prefix: str = "",
+    ) -> None:
+        self.values = values
+        self._origin = origin
+        self._prefix = prefix
+        known = [field.name for field in fields(kind)]
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                remedy = f"did you mean {prefix + near[0]!r}?" if near else f"the keys are {', '.join(known)}."
+                raise self.error(key, f"is unknown: {remedy}")
+        for field in fields(kind):
+            if field.default is MISSING and field.name not in values:
+                raise self.error(field.name, "is missing: add it.")
+
+    def error(self, key: str, complaint: str) -> EdgekitError:
+        """An error that names the file and the key and ends with the complaint, which says what to do."""
+        return EdgekitError(f"{self._origin}: key {self._prefix + key!r} {complaint}")
+
+    def _wrong(self, key: str, wanted: str) -> EdgekitError:
+        return self.error(key, f"is {self.values[key]!r}: make it {wanted}.")
+
+    def table(self, key: str, kind: type[CpuProfile | MemoryProfile | GpuProfile]) -> _Table:
+        """The table under the key."""
+        value = self.values[key]
+        if not isinstance(value, dict):
+            raise self._wrong(key, f"a table, written [{key}]")
+        return _Table(value, kind, self._origin, f"{key}.")
+
+    def text(self, key: str, form: tuple[str, str] = _TEXT) -> str:
+        """A text that matches the form's pattern; the form's second part says in words what that is."""
+        value = self.values[key]
+        pattern, wanted = form
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise self._wrong(key, wanted)
+        return value
+
+    def texts(self, key: str, form: tuple[str, str]) -> tuple[str, ...]:
+        """A list of such texts, maybe empty."""
+        value = self.values[key]
+        pattern, wanted = form
+        if not isinstance(value, list) or not all(isinstance(v, str) and re.fullmatch(pattern, v) for v in value):
+            raise self._wrong(key, f"a list, each {wanted}")
+        return tuple(value)
+
+    def choice(self, key: str, allowed: Sequence[str]) -> str:
+        """One of the allowed texts."""
+        value = self.values[key]
+        if not isinstance(value, str) or value not in allowed:
+            raise self._wrong(key, f"one of {', '.join(allowed)}")
+        return value
+
+    def choices(self, key: str, allowed: Sequence[str], least: int = 1) -> tuple[str, ...]:
+        """A list of allowed texts with at least `least` of them, in the file's order."""
+        value = self.values[key]
+        if not isinstance(value, list) or len(value) < least or not all(v in allowed for v in value):
+            raise self._wrong(key, f"a list of some of {', '.join(allowed)}")
+        return tuple(value)
+
+    def whole(self, key: str, otherwise: str = "") -> int:
+        """A whole number above 0; `otherwise` is what else the error message should offer."""
+        value = self.values[key]
+        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+            raise self._wrong(key, f"a whole number above 0{otherwise}")
+        return value
+
+    def count(self, key: str) -> int | None:
+        """A whole number above 0, or None for "unknown"."""
+        return None if self.values[key] == UNKNOWN else self.whole(key, f", or {UNKNOWN!r}")
+
+    def figure(self, key: str) -> float | None:
+        """A finite number above 0, or None for "unknown"."""
+        value = self.values[key]
+        if value == UNKNOWN:
+            return None
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+            raise self._wrong(key, f"a number above 0, or {UNKNOWN!r}")
+        return float(value)

@@ -1,0 +1,7 @@
+"""From a model to a bundle: capture, quantize, lower, verify, pack."""
+
+from edgekit.native_log import captured_stderr
+
+# torchao announces on import which of its GPU extensions it could not load: nothing that a user here can act on.
+with captured_stderr():
+    import torchao  # noqa: F401

@@ -1,0 +1,51 @@
+"""Capture: a module and sample inputs to graphs, one per method, sharing their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from edgekit.errors import EdgekitError
+from edgekit.models.model import Method
+
+#: Captured graphs by method name.
+Graphs = Mapping[str, ExportedProgram]
+
+
+def capture(module: nn.Module, methods: list[Method]) -> dict[str, ExportedProgram]:
+    """`torch.export` of each method, static shapes.
+
+    Raises:
+        EdgekitError: the module cannot be captured, or does not run on the samples.
+    """
+    graphs: dict[str, ExportedProgram] = {}
+    for method in methods:
+        try:
+            with torch.no_grad():
+                graphs[method.spec.name] = torch.export.export(module, method.samples)
+        except Exception as error:  # torch.export raises whatever the module raises
+            shapes = ", ".join("x".join(map(str, sample.shape)) for sample in method.samples)
+            raise EdgekitError(
+                f"{type(module).__name__} cannot be captured for inputs {shapes}: {_first_line(error)} "
+                f"(torch.export needs static control flow; see its message with -v)."
+            ) from error
+    return graphs
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def state_bytes(graphs: Graphs) -> int:
+    """Bytes of the buffers that a call changes; methods share them, so the largest set counts."""
+    return max(
+        sum(
+            graph.state_dict[name].nbytes if name in graph.state_dict else graph.constants[name].nbytes
+            for name in set(graph.graph_signature.buffers_to_mutate.values())
+        )
+        for graph in graphs.values()
+    )

@@ -1,0 +1,129 @@
+"""Multiply-accumulates of a graph, and the share of them that a delegate takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import torch
+from executorch.exir.lowered_backend_module import LoweredBackendModule
+from torch.fx import GraphModule, Node
+
+
+@dataclass
+class MacCount:
+    """Multiply-accumulates of one method.
+
+    Attributes:
+        delegated: done by a delegate.
+        undelegated: done by ExecuTorch's own kernels, by operator name.
+        delegated_operators: how often each operator occurs inside delegates.
+        undelegated_operators: the same outside.
+    """
+
+    delegated: int = 0
+    undelegated: Counter[str] = field(default_factory=Counter)
+    delegated_operators: Counter[str] = field(default_factory=Counter)
+    undelegated_operators: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def total(self) -> int:
+        return self.delegated + sum(self.undelegated.values())
+
+    @property
+    def share(self) -> float:
+        """Delegated share in [0, 1]; 1 for a method without multiplications."""
+        return self.delegated / self.total if self.total else 1.0
+
+
+def count_macs(graph: GraphModule) -> MacCount:
+    """Counts a lowered graph, looking into its delegates."""
+    count = MacCount()
+    for node in graph.graph.nodes:
+        if node.op == "get_attr":
+            target = getattr(graph, str(node.target), None)
+            if isinstance(target, LoweredBackendModule):
+                for inner in target.original_module.graph_module.graph.nodes:
+                    if (name := operator_name(inner)) is not None:
+                        count.delegated += node_macs(inner)
+                        count.delegated_operators[name] += 1
+        elif (name := operator_name(node)) is not None:
+            count.undelegated_operators[name] += 1
+            if macs := node_macs(node):
+                count.undelegated[name] += macs
+    return count
+
+
+def operator_name(node: Node) -> str | None:
+    """ "aten::linear" for a node that calls an operator, else None (the call of a delegate is none)."""
+    schema = getattr(node.target, "_schema", None)
+    if node.op != "call_function" or schema is None or "executorch_call_delegate" in str(node.target):
+        return None
+    return str(schema.name)
+
+
+def node_macs(node: Node) -> int:
+    """Multiply-accumulates of one node from the shapes of its operands; 0 for operators that have none."""
+    formula = _FORMULAS.get((operator_name(node) or "").split("::")[-1])
+    return formula(node) if formula is not None else 0
+
+
+def _shape(argument: Any) -> torch.Size:
+    shape: torch.Size = argument.meta["val"].shape
+    return shape
+
+
+def _output(node: Node) -> int:
+    return prod(node.meta["val"].shape)
+
+
+def _product(node: Node) -> int:
+    """mm and bmm: output elements times the contracted length."""
+    return _output(node) * _shape(node.args[0])[-1]
+
+
+def _add_product(node: Node) -> int:
+    return _output(node) * _shape(node.args[1])[-1]
+
+
+def _convolution(node: Node) -> int:
+    """Elements of the output (of the input if transposed) times the weights that each one meets."""
+    # Only the general operator has a seventh argument "transposed"; the others' seventh is their groups.
+    transposed = operator_name(node) == "aten::convolution" and bool(node.args[6])
+    return _transposed_convolution(node) if transposed else _output(node) * prod(_shape(node.args[1])[1:])
+
+
+def _transposed_convolution(node: Node) -> int:
+    return prod(_shape(node.args[0])) * prod(_shape(node.args[1])[1:])
+
+
+def _attention(node: Node) -> int:
+    """Scaled dot-product attention: queries times keys, weights times values."""
+    query, key, value = (_shape(argument) for argument in node.args[:3])
+    return prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+_FORMULAS: dict[str, Callable[[Node], int]] = {
+    "linear": _product,
+    "mm": _product,
+    "bmm": _product,
+    "matmul": _product,
+    "addmm": _add_product,
+    "baddbmm": _add_product,
+    "convolution": _convolution,
+    "conv1d": _convolution,
+    "conv2d": _convolution,
+    "conv3d": _convolution,
+    "conv_transpose1d": _transposed_convolution,
+    "conv_transpose2d": _transposed_convolution,
+    "conv_transpose3d": _transposed_convolution,
+    "scaled_dot_product_attention": _attention,
+}
+
+
+def graph_macs(graph: GraphModule) -> int:
+    """Multiply-accumulates of a captured graph, before any delegate."""
+    return sum(node_macs(node) for node in graph.graph.nodes)

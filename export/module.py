@@ -1,0 +1,187 @@
+"""A user's own module: the same way to a bundle as the zoo's models."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgekit.bundle import Bundle
+from edgekit.devices.profile import load_profile
+from edgekit.errors import UsageError
+from edgekit.export.pipeline import bundle_name, export
+from edgekit.export.recipes import find_recipe
+from edgekit.export.verify import eager_outputs
+from edgekit.models.model import Method, Metric, Model, Predict
+from edgekit.tensors import MethodSpec, TensorSpec
+
+Inputs = tuple[Tensor, ...]
+
+
+def export_module(
+    module: nn.Module,
+    sample_inputs: Inputs | Sequence[Inputs],
+    *,
+    device: str,
+    recipe: str | None = None,
+    output_dir: Path | str = "bundles",
+    name: str | None = None,
+    calibration: Iterable[Inputs] | None = None,
+    keep_fp32: Sequence[str] = (),
+    seed: int = 0,
+    force: bool = False,
+) -> Bundle:
+    """Exports a module into `output_dir/NAME-DEVICE-RECIPE` and gives the bundle.
+
+    Args:
+        module: in eval mode, on the CPU; returns tensors (a tensor, or a tuple, list or dict of them).
+        sample_inputs: a tuple of tensors, one per argument of `forward`; or a list of such tuples, of different
+            shapes, each of which becomes a method of the program. Weights are stored once.
+        device: a device profile's name, or the path of a profile of your own.
+        recipe: a recipe's name; None for the device's default.
+        output_dir: where the bundle's folder is made.
+        name: of the bundle; None for the class's name.
+        calibration: real inputs for the observers of int8, of any of the sample shapes. Without it, inputs are drawn
+            with the samples' mean and spread, which tells int8 little about your data.
+        keep_fp32: submodules that int8 leaves in fp32.
+        seed: for everything random.
+        force: replace the bundle that is there.
+
+    Raises:
+        UsageError: an unknown device or recipe, samples that do not fit, a folder that is not free.
+        GateError: the exported program's answers are too far from the module's.
+        EdgekitError: the module cannot be captured or lowered.
+    """
+    profile = load_profile(device)
+    chosen = find_recipe(recipe or profile.default_recipe)
+    model = ModuleModel(module, sample_inputs, name, calibration, tuple(keep_fp32), seed)
+    return export(model, profile, chosen, Path(output_dir) / bundle_name(model, profile, chosen), seed, force)
+
+
+class ModuleModel(Model):
+    """A module with sample inputs, as a model of the exporter."""
+
+    variant = "base"
+
+    def __init__(
+        self,
+        module: nn.Module,
+        sample_inputs: Inputs | Sequence[Inputs],
+        name: str | None,
+        calibration: Iterable[Inputs] | None,
+        keep_fp32: tuple[str, ...],
+        seed: int,
+    ) -> None:
+        if module.training:
+            raise UsageError(f"{type(module).__name__} is in training mode: call .eval() on it before the export.")
+        self.module = module
+        self.keep_fp32 = keep_fp32
+        self.seed = seed
+        self._name = _file_name(name or type(module).__name__)
+        self._samples = _several(sample_inputs)
+        self._calibration = None if calibration is None else [_checked(inputs) for inputs in calibration]
+        if self._calibration is not None and not self._calibration:
+            raise UsageError("calibration is empty: give at least one tuple of inputs, or leave it out.")
+        self._methods = [self._method(inputs) for inputs in self._samples]
+        names = [method.spec.name for method in self._methods]
+        if len(set(names)) < len(names):
+            raise UsageError("two of the sample inputs have the same shapes: give each shape once.")
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def reference(self) -> nn.Module:
+        return self.module
+
+    @property
+    def device_module(self) -> nn.Module:
+        return self.module
+
+    def methods(self) -> list[Method]:
+        return self._methods
+
+    def calibration(self, method: Method, count: int) -> list[Inputs]:
+        if self._calibration is None:
+            return [method.samples, *self._drawn(method, count - 1, self.seed)]
+        shapes = [sample.shape for sample in method.samples]
+        fitting = [inputs for inputs in self._calibration if [tensor.shape for tensor in inputs] == shapes]
+        if not fitting:
+            wanted = ", ".join("x".join(map(str, shape)) for shape in shapes)
+            raise UsageError(f"calibration has no inputs of shape {wanted}: give some for every sample shape.")
+        return fitting[:count]
+
+    def verification(self, method: Method, count: int) -> list[Inputs]:
+        return [method.samples, *self._drawn(method, count - 1, self.seed + 1)]
+
+    def task_metric(self, predict: Predict | None) -> Metric | None:
+        return None
+
+    def pipeline(self) -> dict[str, Any]:
+        return {"name": "tensors"}
+
+    def _method(self, inputs: Inputs) -> Method:
+        shapes = "_".join("x".join(map(str, tensor.shape)) or "scalar" for tensor in inputs)
+        try:
+            outputs = eager_outputs(self.module, inputs)
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            raise UsageError(f"{type(self.module).__name__} does not run on the samples {shapes}: {error}.") from error
+        parameters = list(inspect.signature(self.module.forward).parameters)
+        names = [parameters[index] if index < len(parameters) else f"input_{index}" for index in range(len(inputs))]
+        spec = MethodSpec(
+            f"forward_{shapes}" if len(self._samples) > 1 else "forward",
+            tuple(
+                TensorSpec(label, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+                for label, tensor in zip(names, inputs, strict=True)
+            ),
+            tuple(
+                TensorSpec(f"output_{index}", tuple(array.shape), str(array.dtype))
+                for index, array in enumerate(outputs)
+            ),
+        )
+        return Method(spec, inputs)
+
+    def _drawn(self, method: Method, count: int, seed: int) -> list[Inputs]:
+        generator = torch.Generator().manual_seed(seed)
+        return [tuple(_like(sample, generator) for sample in method.samples) for _ in range(count)]
+
+
+def _like(sample: Tensor, generator: torch.Generator) -> Tensor:
+    """A random tensor with a sample's shape, dtype, mean and spread (whole numbers: within the sample's range)."""
+    if not sample.is_floating_point():
+        low, high = int(sample.min()), int(sample.max())
+        return torch.randint(low, high + 1, sample.shape, generator=generator).to(sample.dtype)
+    spread = float(sample.std()) if sample.numel() > 1 else 0.0
+    drawn = torch.randn(sample.shape, generator=generator)
+    return (drawn * (spread or 1.0) + float(sample.mean())).to(sample.dtype)
+
+
+def _several(sample_inputs: Any) -> list[Inputs]:
+    if isinstance(sample_inputs, Tensor):
+        raise UsageError("sample_inputs must be a tuple with one tensor per argument: write (x,) instead of x.")
+    if isinstance(sample_inputs, tuple) and all(isinstance(item, Tensor) for item in sample_inputs):
+        return [_checked(sample_inputs)]
+    if not sample_inputs:
+        raise UsageError("sample_inputs is empty: give a tuple of tensors.")
+    return [_checked(inputs) for inputs in sample_inputs]
+
+
+def _checked(inputs: Any) -> Inputs:
+    if not isinstance(inputs, (tuple, list)) or not inputs or not all(isinstance(item, Tensor) for item in inputs):
+        raise UsageError("sample inputs and calibration are tuples of tensors, one per argument of forward.")
+    if any(item.device.type != "cpu" or item.numel() == 0 for item in inputs):
+        raise UsageError("sample inputs and calibration must be non-empty tensors on the CPU.")
+    return tuple(item.detach() for item in inputs)
+
+
+def _file_name(name: str) -> str:
+    cleaned = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.").lower()
+    if not cleaned:
+        raise UsageError(f"{name!r} is no name for a bundle: use letters, digits and dashes.")
+    return cleaned

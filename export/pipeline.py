@@ -1,0 +1,158 @@
+"""From a model to a bundle, stage by stage."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import edgekit
+from edgekit.bundle import Bundle, check_target, seal, writing
+from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import GateError, UsageError
+from edgekit.export import executorch, verify
+from edgekit.export.capture import capture, state_bytes
+from edgekit.export.memory import memory_parts
+from edgekit.export.quantize import quantize
+from edgekit.export.recipes import Recipe
+from edgekit.models.model import Model
+from edgekit.session import Session
+
+Stage = Literal["capture", "quantize", "lower", "verify", "pack"]
+STAGES: tuple[Stage, ...] = ("capture", "quantize", "lower", "verify", "pack")
+
+PROGRAM_FILE = "program.pte"
+MINIMUM_EXECUTORCH = "1.5"
+#: Below this share of delegated multiply-accumulates the user is warned.
+DELEGATED_SHARE = 0.95
+
+
+def bundle_name(model: Model, device: DeviceProfile, recipe: Recipe) -> str:
+    """The name of a bundle's folder."""
+    variant = "" if model.variant == "base" else f"-{model.variant}"
+    return f"{model.name}{variant}-{device.name}-{recipe.name}"
+
+
+def check_request(device: DeviceProfile, target: Path, force: bool) -> None:
+    """What can be refused before any work is done.
+
+    Raises:
+        UsageError: the device takes none of our formats, or the folder is not free.
+    """
+    if executorch.FORMAT not in device.formats:
+        raise UsageError(
+            f"{device.name} takes {', '.join(device.formats)}, not {executorch.FORMAT}: choose another device."
+        )
+    check_target(target, force)
+
+
+def export(
+    model: Model,
+    device: DeviceProfile,
+    recipe: Recipe,
+    target: Path,
+    seed: int = 0,
+    force: bool = False,
+    on_stage: Callable[[Stage], None] = lambda stage: None,
+) -> Bundle:
+    """Exports a model into the folder `target`; the bundle is whole or absent.
+
+    Raises:
+        GateError: the answers are too far from the eager model's.
+        UsageError: the request makes no sense.
+        EdgekitError: a stage failed; the message says which part and what to do.
+    """
+    check_request(device, target, force)
+    torch.manual_seed(seed)
+    methods = model.methods()
+    specs = [method.spec for method in methods]
+
+    on_stage("capture")
+    graphs = capture(model.device_module, methods)
+    on_stage("quantize")
+    graphs = quantize(model, graphs, methods, recipe)
+    on_stage("lower")
+    lowered = executorch.lower(graphs)
+
+    fields: dict[str, Any] = {
+        "minimum_runtime": {"executorch": MINIMUM_EXECUTORCH},
+        "tools": tool_versions(),
+        "model": model.describe(),
+        "device": device.name,
+        "recipe": recipe.name,
+        "seed": seed,
+        "pipeline": model.pipeline(),
+        "programs": [
+            {
+                "file": PROGRAM_FILE,
+                "format": executorch.FORMAT,
+                "methods": [spec.to_dict() for spec in specs],
+                "operators": list(lowered.operators),
+                "delegates": list(lowered.delegates),
+                "delegation": {name: _delegation(count) for name, count in lowered.macs.items()},
+            }
+        ],
+        "memory": memory_parts(lowered, specs, state_bytes(graphs)),
+        "accuracy": {},
+    }
+    with writing(target, force) as folder:
+        (folder / PROGRAM_FILE).write_bytes(lowered.data)
+        verify.save_samples(verify.make_samples(model, methods), folder)
+        # Sealed once so that verification runs what the device will: the files, by way of a session.
+        seal(folder, fields)
+        on_stage("verify")
+        fields["accuracy"] = _accuracy(model, Session(Bundle.open(folder)), recipe)
+        failures = fields["accuracy"]["gate"]["failures"]
+        if failures:
+            raise GateError(
+                f"{target.name} misses its accuracy gate, no bundle was written: {'; '.join(failures)}. "
+                f"Try --recipe fp32, or calibrate on real data with --data."
+            )
+        on_stage("pack")
+        seal(folder, fields)
+    return Bundle.open(target)
+
+
+def tool_versions() -> dict[str, str]:
+    """What made a bundle; the same tools give the same bytes."""
+    tools = {name: version(name) for name in ("torch", "executorch", "torchao")}
+    return {"edgekit": edgekit.__version__, "python": ".".join(platform.python_version_tuple()[:2]), **tools}
+
+
+def _delegation(count: Any) -> dict[str, Any]:
+    return {
+        "macs": count.total,
+        "delegated_macs": count.delegated,
+        "undelegated_macs": dict(sorted(count.undelegated.items())),
+        "delegated_operators": dict(sorted(count.delegated_operators.items())),
+        "undelegated_operators": dict(sorted(count.undelegated_operators.items())),
+    }
+
+
+def _accuracy(model: Model, session: Session, recipe: Recipe) -> dict[str, Any]:
+    samples = verify.load_samples(session.bundle.path, session.methods)
+    errors = verify.measure(session, samples)
+    eager = model.task_metric(None)
+    metric: dict[str, Any] | None = None
+    if eager is not None:
+        program = model.task_metric(verify.session_predict(session))
+        assert program is not None
+        metric = {
+            "name": eager.name,
+            "data": eager.data,
+            "eager": verify.significant(eager.value),
+            "program": verify.significant(program.value),
+            "max_drop": model.max_metric_drop,
+        }
+    values = (metric["eager"], metric["program"], metric["max_drop"]) if metric else None
+    failures = verify.gate_failures(errors, recipe, values)
+    return {
+        "samples": len(samples),
+        "outputs": [error.to_dict() for error in errors],
+        "metric": metric,
+        "gate": {"passed": not failures, "failures": failures},
+    }

@@ -1,0 +1,66 @@
+"""Recipes: how numbers are stored and computed. Adding one adds an entry to `_RECIPES`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from edgekit.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to store and compute numbers.
+
+    Attributes:
+        name: as on the command line.
+        summary: one line for people.
+        weights: dtype of the delegate's weights.
+        activations: dtype of the delegate's activations.
+        calibration_samples: inputs per method that the observers see; 0 if none are needed.
+        max_relative_error: gate: largest error of any output, as a share of that output's largest magnitude.
+        min_snr_db: gate: signal-to-noise ratio of every output against eager fp32, in dB.
+    """
+
+    name: str
+    summary: str
+    weights: Literal["float32", "int8"]
+    activations: Literal["float32", "int8"]
+    calibration_samples: int = 0
+    max_relative_error: float | None = None
+    min_snr_db: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+_RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("fp32", "32-bit floats as trained", "float32", "float32", max_relative_error=1e-4),
+        Recipe(
+            "int8",
+            "static int8 (PT2E): weights per output channel, activations per tensor, calibrated",
+            "int8",
+            "int8",
+            calibration_samples=128,
+            min_snr_db=15.0,
+        ),
+    )
+}
+
+
+def recipes() -> tuple[Recipe, ...]:
+    """Every recipe, the most exact first."""
+    return tuple(_RECIPES.values())
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        UsageError: unknown; the message names the nearest.
+    """
+    if name.lower() not in _RECIPES:
+        raise unknown_name("recipe", name, list(_RECIPES), "edgekit list recipes")
+    return _RECIPES[name.lower()]

@@ -1,0 +1,197 @@
+"""Verify: a bundle, run from its files, against the eager fp32 model's answers.
+
+The bundle carries a few inputs with the eager model's outputs (`samples.safetensors`), so that the same check runs on
+any machine, the device among them, without the original model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from edgekit.errors import EdgekitError
+from edgekit.export.recipes import Recipe
+from edgekit.models.model import Method, Model, Predict
+from edgekit.native_log import captured_stderr
+from edgekit.session import Session
+from edgekit.tensors import Array, MethodSpec
+
+SAMPLES_FILE = "samples.safetensors"
+#: At most this many samples per method, and fewer where they are large, but one at least.
+MAX_SAMPLES, MAX_SAMPLE_BYTES = 8, 1 << 20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One method's inputs and the eager fp32 model's outputs for them."""
+
+    method: str
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class OutputError:
+    """How far one output of one method is from the eager model's, over all samples.
+
+    Attributes:
+        max_abs: largest absolute difference.
+        relative: the same as a share of the output's largest magnitude.
+        snr_db: signal-to-noise ratio in dB; None where the answers are equal.
+    """
+
+    method: str
+    output: str
+    max_abs: float
+    relative: float
+    snr_db: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "output": self.output,
+            "max_abs": significant(self.max_abs),
+            "relative": significant(self.relative),
+            "snr_db": None if self.snr_db is None else significant(self.snr_db),
+        }
+
+
+def significant(value: float, digits: int = 6) -> float:
+    """A float rounded to some significant digits, for files that people read."""
+    return float(f"{value:.{digits}g}")
+
+
+def eager_outputs(module: nn.Module, inputs: Sequence[Tensor]) -> tuple[Array, ...]:
+    """The outputs of a module as numpy arrays, nested containers flattened in order."""
+    with torch.no_grad():
+        leaves = tree_leaves(module(*inputs))
+    if not all(isinstance(leaf, Tensor) for leaf in leaves):
+        raise EdgekitError(f"{type(module).__name__} returns something that is not a tensor: return tensors only.")
+    return tuple(leaf.detach().cpu().numpy() for leaf in leaves)
+
+
+def make_samples(model: Model, methods: list[Method]) -> list[Sample]:
+    """Verification inputs of every method with the eager model's outputs."""
+    samples = []
+    for method in methods:
+        size = sum(spec.nbytes for spec in (*method.spec.inputs, *method.spec.outputs))
+        count = max(1, min(MAX_SAMPLES, MAX_SAMPLE_BYTES // max(size, 1)))
+        for inputs in model.verification(method, count):
+            outputs = eager_outputs(model.reference, inputs)
+            samples.append(Sample(method.spec.name, tuple(tensor.numpy() for tensor in inputs), outputs))
+    return samples
+
+
+def save_samples(samples: list[Sample], folder: Path) -> None:
+    tensors = {
+        f"{index}.{sample.method}.{kind}.{position}": np.ascontiguousarray(array)
+        for index, sample in enumerate(samples)
+        for kind, arrays in (("in", sample.inputs), ("out", sample.outputs))
+        for position, array in enumerate(arrays)
+    }
+    save_file(tensors, folder / SAMPLES_FILE)
+
+
+def load_samples(folder: Path, methods: Iterable[MethodSpec]) -> list[Sample]:
+    """The samples that a bundle carries.
+
+    Raises:
+        EdgekitError: there are none, or they do not fit the bundle's methods.
+    """
+    path = folder / SAMPLES_FILE
+    specs = {method.name: method for method in methods}
+    try:
+        tensors = load_file(path)
+        keys = sorted({(int(index), name) for index, name in (key.split(".")[:2] for key in tensors)})
+        return [
+            Sample(
+                name,
+                tuple(tensors[f"{index}.{name}.in.{position}"] for position in range(len(specs[name].inputs))),
+                tuple(tensors[f"{index}.{name}.out.{position}"] for position in range(len(specs[name].outputs))),
+            )
+            for index, name in keys
+        ]
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise EdgekitError(f"{path} holds no samples for this bundle: export it again.") from error
+
+
+def measure(session: Session, samples: list[Sample]) -> list[OutputError]:
+    """Runs every sample through a session and compares."""
+    errors = []
+    for method in session.methods:
+        mine = [sample for sample in samples if sample.method == method.name]
+        answers = _answers(session, method, mine)
+        for position, spec in enumerate(method.outputs):
+            expected = [sample.outputs[position].astype(np.float64) for sample in mine]
+            actual = [answer[position].astype(np.float64) for answer in answers]
+            errors.append(_compare(method.name, spec.name, expected, actual))
+    return errors
+
+
+def _answers(session: Session, method: MethodSpec, samples: list[Sample]) -> list[list[Array]]:
+    with captured_stderr() as log:
+        try:
+            return [session.run(*sample.inputs, method=method.name) for sample in samples]
+        except EdgekitError as error:
+            failure = error
+    outside = ", ".join(session.program.operators) or "none"
+    raise EdgekitError(
+        f"method {method.name!r} cannot run: {log.errors() or failure} (kernels outside the delegate: {outside}): "
+        f"rewrite the module without what they do not take."
+    ) from failure
+
+
+def _compare(method: str, output: str, expected: list[Array], actual: list[Array]) -> OutputError:
+    differences = [got - wanted for got, wanted in zip(actual, expected, strict=True)]
+    if not all(np.isfinite(difference).all() for difference in differences):
+        raise EdgekitError(
+            f"method {method!r} gives values in {output!r} that are not finite where eager fp32 does not."
+        )
+    max_abs = max((float(np.abs(difference).max()) for difference in differences if difference.size), default=0.0)
+    peak = max((float(np.abs(wanted).max()) for wanted in expected if wanted.size), default=0.0)
+    noise = sum(float(np.square(difference).sum()) for difference in differences)
+    signal = sum(float(np.square(wanted).sum()) for wanted in expected)
+    snr = None if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
+    return OutputError(method, output, max_abs, max_abs / peak if peak else max_abs, snr)
+
+
+def gate_failures(errors: list[OutputError], recipe: Recipe, metric: tuple[float, float, float] | None) -> list[str]:
+    """Why the answers are not good enough, one sentence each; empty if they are.
+
+    Args:
+        errors: of all outputs.
+        recipe: whose bounds hold.
+        metric: eager value, program's value and the drop allowed, where there is a task metric.
+    """
+    failures = []
+    for error in errors:
+        where = f"{error.method}/{error.output}"
+        if recipe.max_relative_error is not None and error.relative > recipe.max_relative_error:
+            failures.append(f"{where}: error {error.relative:.2g} of its range, allowed {recipe.max_relative_error:g}")
+        if recipe.min_snr_db is not None and error.snr_db is not None and error.snr_db < recipe.min_snr_db:
+            failures.append(f"{where}: signal-to-noise ratio {error.snr_db:.1f} dB, needed {recipe.min_snr_db:g} dB")
+    if metric is not None:
+        eager, program, allowed = metric
+        if not eager - program <= allowed:
+            failures.append(f"task metric {program:.4f}, {allowed:g} below the eager model's {eager:.4f} is allowed")
+    return failures
+
+
+def session_predict(session: Session) -> Predict:
+    return lambda name, inputs: session.run(*inputs, method=name)
+
+
+def verify_bundle(session: Session, recipe: Recipe) -> tuple[list[OutputError], list[str]]:
+    """Runs a bundle's own samples: errors per output, and what misses the recipe's gate."""
+    errors = measure(session, load_samples(session.bundle.path, session.methods))
+    return errors, gate_failures(errors, recipe, None)

@@ -1,0 +1,181 @@
+"""The command line as a whole: quick help, exit codes, one sentence for every error."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from edgekit import __version__
+from edgekit.cli.main import COMMANDS
+from edgekit.errors import EdgekitError, GateError, UsageError
+
+#: What `--help` must not import: together they take seconds.
+HEAVY = ("torch", "executorch", "torchao", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "rich", "safetensors")
+
+
+def python(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("--version",), *((name, "--help") for name in COMMANDS)])
+def test_help_imports_nothing_heavy(arguments: tuple[str, ...]):
+    script = (
+        "import sys\nfrom edgekit.cli.main import run\ncode = run(sys.argv[1:])\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], code, file=sys.stderr)"
+    )
+    result = python(script, *arguments)
+    assert result.stderr == "[] 0\n"
+    assert result.stdout
+
+
+def test_help_names_every_command(cli):
+    result = cli("--help")
+    assert (result.code, result.err) == (0, "")
+    for name, summary in COMMANDS.items():
+        assert name in result.out
+        assert summary[:30] in result.out
+        assert cli(name, "--help").code == 0
+    assert __version__ in cli("--version").out
+
+
+def test_importing_the_package_is_quick():
+    result = python(f"import edgekit, sys; print([name for name in {HEAVY!r} if name in sys.modules])")
+    assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("exprot",), "unknown command 'exprot': did you mean 'export'?"),
+        (("veryfi", "x"), "unknown command 'veryfi': did you mean 'verify'?"),
+        (("xyz",), "known: doctor, evaluate, export"),
+        (("export", "stackvae", "--device", "jetson"), "unknown model 'stackvae': did you mean 'stackvae-g'?"),
+        (("train", "stack-vae-g", "--data", "x"), "unknown model 'stack-vae-g': did you mean 'stackvae-g'?"),
+        (("evaluate", "stackvea-g", "--data", "x"), "unknown model 'stackvea-g': did you mean 'stackvae-g'?"),
+        (("export", "--device", "jetsn"), "unknown device 'jetsn': did you mean 'jetson'?"),
+        (("export", "--device", "raspbery-pi5"), "unknown device 'raspbery-pi5': did you mean 'raspberry-pi-5'?"),
+        (("export", "--device", "linux-x86_64", "--recipe", "int88"), "unknown recipe 'int88': did you mean 'int8'?"),
+        (("evaluate", "stackvae-g", "--data", "x", "--recipe", "fp33"), "unknown recipe 'fp33': did you mean 'fp32'?"),
+        (("export", "stackvae-g", "--device", "jetson", "--variant", "bas"), "did you mean 'base'?"),
+        (("list", "model"), "unknown listing 'model': did you mean 'models'?"),
+        (
+            ("train", "stackvae-g", "--data", "DATA", "--set", "windw=9"),
+            "unknown setting 'windw': did you mean 'window'?",
+        ),
+    ],
+)
+def test_did_you_mean(cli, pump_data, arguments: tuple[str, ...], says: str, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = cli(*(str(pump_data) if word == "DATA" else word for word in arguments))
+    assert says in result.err
+    assert "`edgekit " in result.err  # and the command that lists all
+    assert (result.code, result.out) == (2, "")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--no-such-option",),
+        ("export",),
+        ("export", "--device"),
+        ("export", "--device", "jetson", "--no-such-option"),
+        ("export", "--device", "jetson", "--batch", "0"),
+        ("export", "--device", "jetson", "--batch", "one"),
+        ("export", "--device", "jetson", "--seed", "-1"),
+        ("export", "--device", "jetson", "--seed", str(1 << 40)),
+        ("export", "--device", "jetson", "--size", "256"),
+        ("export", "--device", "jetson", "--size", "0x4"),
+        ("run",),
+        ("run", "bundle"),
+        ("verify",),
+        ("inspect", "one", "two"),
+        ("list",),
+        ("train", "stackvae-g"),
+        ("train", "stackvae-g", "--data", "x", "--epochs", "0"),
+        ("train", "stackvae-g", "--data", "x", "--set", "window"),
+    ],
+)
+def test_usage_errors_are_2(cli, arguments: tuple[str, ...]):
+    result = cli(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.fixture
+def failing(cli, monkeypatch):
+    """A command line whose command fails in a given way."""
+
+    def call(error: BaseException, *options: str):
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setattr("edgekit.cli.list._devices", fail)
+        return cli("list", "devices", *options)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (EdgekitError("it broke: mend it."), 1, "edgekit: error: it broke: mend it.\n"),
+        (UsageError("no such thing."), 2, "edgekit: error: no such thing.\n"),
+        (GateError("too far off."), 3, "edgekit: gate not met: too far off.\n"),
+        (MemoryError(), 1, "edgekit: error: out of memory: "),
+        (OSError(28, "No space left on device"), 1, "edgekit: error: no space left on device.\n"),
+        (PermissionError(13, "Permission denied", "a.csv"), 1, "edgekit: error: a.csv: permission denied.\n"),
+    ],
+)
+def test_exit_codes(failing, error: Exception, code: int, says: str):
+    result = failing(error)
+    assert result.code == code
+    assert result.err.startswith(says)
+    assert result.err.count("\n") == 1
+    assert result.out == ""
+
+
+def test_interrupted(failing):
+    result = failing(KeyboardInterrupt())
+    assert result.code == 130
+    assert "edgekit: interrupted" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_details_on_request(cli, tmp_path):
+    assert "Traceback" not in cli("verify", tmp_path).err
+    assert "Traceback" in cli("verify", tmp_path, "-v").err
+
+
+def test_bugs_are_not_hidden(failing):
+    with pytest.raises(ZeroDivisionError):
+        failing(ZeroDivisionError())
+
+
+MAIN = "from edgekit.cli.main import main; main()"
+
+
+def test_the_process_exits_with_the_code():
+    assert python(MAIN, "list", "devices").returncode == 0
+    assert python(MAIN, "inspect", "/").returncode == 1
+    assert python(MAIN, "export", "--device", "none").returncode == 2
+
+
+def test_an_interrupted_process_says_so():
+    script = (
+        f"import edgekit.cli.list as l, time\nl._devices = lambda: (print('ready', flush=True), time.sleep(60))\n{MAIN}"
+    )
+    command = [sys.executable, "-c", script, "list", "devices"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert "edgekit: interrupted" in process.stderr.read()
+    assert process.returncode == 130

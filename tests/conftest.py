@@ -1,0 +1,151 @@
+"""What the tests share: real data, bundles that are exported once, the command line in process.
+
+Nothing here is made before a test asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """torch.export traces to the debug log: thousands of lines, shown for every failed test."""
+    config.option.log_level = config.option.log_level or "INFO"
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of the real data sets."""
+    places = [Path(os.environ["EDGEKIT_DATA"])] if "EDGEKIT_DATA" in os.environ else []
+    places.append(Path(__file__).parents[2] / "shared" / "data")
+    for place in places:
+        if place.is_dir():
+            return place
+    pytest.skip(f"no real data: set EDGEKIT_DATA to its folder (looked in {', '.join(map(str, places))})")
+
+
+class Result(NamedTuple):
+    """What a command line gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Runs a command line in this process: `cli("export", "--device", "jetson")`."""
+    from edgekit.cli.main import run
+
+    def call(*arguments: object) -> Result:
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return Result(code, *capfd.readouterr())
+
+    return call
+
+
+def _run(*arguments: object) -> None:
+    """A command that must succeed, without the real data: models then use their generators."""
+    from edgekit.cli.main import run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("EDGEKIT_DATA", raising=False)
+        assert run([str(argument) for argument in arguments]) == 0
+
+
+def _export(folder: Path, *arguments: object) -> Path:
+    _run("export", "stackvae-g", "--device", "linux-x86_64", "-q", "-o", folder, *arguments)
+    (bundle,) = folder.iterdir()
+    return bundle
+
+
+@pytest.fixture(scope="session")
+def fp32_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """StackVAE-G as it ships, fp32, for linux-x86_64."""
+    return _export(tmp_path_factory.mktemp("fp32"), "--recipe", "fp32")
+
+
+@pytest.fixture(scope="session")
+def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """StackVAE-G as it ships, int8, for linux-x86_64."""
+    return _export(tmp_path_factory.mktemp("int8"), "--recipe", "int8")
+
+
+@pytest.fixture(scope="session")
+def pump_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled telemetry of a made-up pump, `pump.npz`: 600 rows to train on, 500 to test on, 5 channels."""
+    from edgekit.models.stackvae_g.generator import default_statistics, generate_telemetry
+
+    statistics = default_statistics(5, seed=3)
+    test = generate_telemetry(statistics, 500, seed=2, faults=4)
+    path = tmp_path_factory.mktemp("data") / "pump.npz"
+    np.savez(path, train=generate_telemetry(statistics, 600, seed=1).values, test=test.values, label=test.labels)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pump_checkpoint(pump_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small StackVAE-G of the pump: 5 channels, windows of 16 rows."""
+    path = tmp_path_factory.mktemp("checkpoint") / "pump.safetensors"
+    sizes = [word for setting in ("window=16", "hidden=8", "latent=4") for word in ("--set", setting)]
+    _run("train", "stackvae-g", "--data", pump_data, "-o", path, "--epochs", 20, "-q", *sizes)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pump_bundle(pump_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pump's checkpoint as an fp32 bundle, with methods for batches of 1 and 8."""
+    batches = ("--batch", 1, "--batch", 8)
+    return _export(tmp_path_factory.mktemp("pump"), "--recipe", "fp32", "--checkpoint", pump_checkpoint, *batches)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with room for 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "edgekit-test", str(folder)]
+    if shutil.which("mount") is None:
+        pytest.skip("a full disk needs the command mount")
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"a full disk needs the right to mount a tmpfs: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
+    """Copies a bundle for a test that damages it."""
+
+    def copy(bundle: Path) -> Path:
+        return Path(shutil.copytree(bundle, tmp_path / "copies" / bundle.name))
+
+    return copy
+
+
+@pytest.fixture
+def resealed(copy_of: Callable[[Path], Path]) -> Callable[..., Path]:
+    """Copies a bundle, lets a function change its folder and its manifest's fields, and seals it again."""
+    from edgekit import manifest
+    from edgekit.bundle import seal
+
+    def reseal(bundle: Path, change: Callable[[Path, dict[str, Any]], object]) -> Path:
+        copy = copy_of(bundle)
+        fields = manifest.load(copy)
+        change(copy, fields)
+        seal(copy, fields)
+        return copy
+
+    return reseal

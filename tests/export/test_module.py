@@ -1,0 +1,184 @@
+"""A user's own module through `edgekit.export_module`: a three-layer convolution net, two image sizes."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edgekit
+from edgekit.errors import EdgekitError, GateError, UsageError
+
+SIZES = ((32, 48), (64, 64))
+
+
+class ConvNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 8, 3, padding=1)
+        self.second = nn.Conv2d(8, 8, 5, padding=2, stride=2)
+        self.last = nn.Conv2d(8, 2, 3, padding=1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.second(torch.relu(self.first(image)))))
+
+
+def images(count: int, seed: int = 0) -> list[tuple[torch.Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.rand(1, 1, *size, generator=generator),) for size in SIZES for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def net() -> ConvNet:
+    torch.manual_seed(0)
+    return ConvNet().eval()
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def exported(request, net, tmp_path_factory):
+    samples = [(torch.rand(1, 1, *size),) for size in SIZES]
+    bundle = edgekit.export_module(
+        net,
+        samples,
+        device="raspberry-pi-5",
+        recipe=request.param,
+        output_dir=tmp_path_factory.mktemp("own"),
+        calibration=images(8),
+    )
+    return request.param, bundle
+
+
+@pytest.mark.slow
+def test_answers_match_the_eager_module(exported, net):
+    recipe, bundle = exported
+    session = edgekit.Session(bundle)
+    for (image,) in images(2, seed=1):
+        with torch.no_grad():
+            expected = net(image).numpy()
+        (answer,) = session.run(image.numpy())
+        noise, signal = np.square(answer - expected).sum(), np.square(expected).sum()
+        if recipe == "fp32":
+            assert np.abs(answer - expected).max() < 1e-5
+        else:
+            assert 0 < noise < signal * 10 ** (-2.5)
+
+
+@pytest.mark.slow
+def test_bundle_says_which_shapes_exist(exported):
+    _, bundle = exported
+    session = edgekit.Session(bundle)
+    assert [method.inputs[0].shape for method in session.methods] == [(1, 1, *size) for size in SIZES]
+    assert [method.outputs[0].shape for method in session.methods] == [(1, 2, h // 2, w // 2) for h, w in SIZES]
+    assert session.methods[0].inputs[0].name == "image"
+    with pytest.raises(UsageError, match="1x1x32x48; 1x1x64x64"):
+        session.run(np.zeros((1, 1, 33, 48), np.float32))
+
+
+@pytest.mark.slow
+def test_weights_are_stored_once(exported, net):
+    recipe, bundle = exported
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    weights = bundle.manifest["memory"]["weights"]
+    if recipe == "fp32":
+        assert weights == 4 * parameters
+    else:  # int8 weights, float biases, and their scales; two copies would be more
+        assert parameters < weights < 1.6 * parameters
+
+
+@pytest.mark.slow
+def test_bundle_verifies(exported):
+    from edgekit.export.recipes import find_recipe
+    from edgekit.export.verify import verify_bundle
+
+    recipe, bundle = exported
+    errors, failures = verify_bundle(edgekit.Session(bundle.path), find_recipe(recipe))
+    assert not failures
+    assert len(errors) == len(SIZES)
+
+
+@pytest.mark.slow
+def test_int8_that_ruins_the_answers_is_refused(tmp_path):
+    class Spread(nn.Module):
+        """Two inputs' worth of range in one tensor: int8 activations cannot hold the small half."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Linear(16, 16)
+            self.small = nn.Linear(16, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            hidden = self.mix(x)
+            return self.small(hidden - hidden.mean(dim=1, keepdim=True) - 1e4) + self.small(hidden + 1e4) * 0.999
+
+    torch.manual_seed(0)
+    with pytest.raises(GateError, match="signal-to-noise"):
+        edgekit.export_module(
+            Spread().eval(), (torch.randn(1, 16),), device="jetson", recipe="int8", output_dir=tmp_path
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_mode_is_refused(net, tmp_path):
+    with pytest.raises(UsageError, match="eval"):
+        edgekit.export_module(ConvNet(), images(1)[0], device="jetson", output_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (torch.rand(1, 1, 8, 8), "tuple"),
+        ([], "empty"),
+        ([(torch.rand(1, 1, 8, 8),), (torch.rand(1, 1, 8, 8),)], "same shapes"),
+        ((torch.rand(1, 3, 8, 8),), "does not run"),
+        ([(1.0,)], "tuples of tensors"),
+        ((torch.rand(0, 1, 8, 8),), "non-empty"),
+    ],
+)
+def test_samples_that_do_not_fit(net, tmp_path, samples, message):
+    with pytest.raises(UsageError, match=message):
+        edgekit.export_module(net, samples, device="jetson", output_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_calibration_without_a_shape_is_refused(net, tmp_path):
+    samples = [(torch.rand(1, 1, *size),) for size in SIZES]
+    with pytest.raises(UsageError, match="64x64"):
+        edgekit.export_module(
+            net, samples, device="jetson", recipe="int8", output_dir=tmp_path, calibration=images(1)[:1]
+        )
+
+
+def test_uncapturable_module_is_one_sentence(tmp_path):
+    class Branching(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + 1 if float(x.sum()) > 0 else x - 1
+
+    with pytest.raises(EdgekitError, match="Branching cannot be captured for inputs 2x2"):
+        edgekit.export_module(Branching().eval(), (torch.ones(2, 2),), device="jetson", output_dir=tmp_path)
+
+
+@pytest.mark.slow
+def test_undelegated_multiplications_are_counted_and_named(tmp_path):
+    class Mixed(nn.Module):
+        """A product of two inputs' slices that XNNPACK leaves to portable kernels, then a Linear that it takes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(8, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(torch.cumsum(x, 1)) @ torch.cumsum(x, 2)[0, :2].to(torch.float64).float()
+
+    bundle = edgekit.export_module(Mixed().eval(), (torch.rand(1, 4, 8),), device="linux-x86_64", output_dir=tmp_path)
+    count = bundle.manifest["programs"][0]["delegation"]["forward"]
+    assert count["macs"] == 4 * 8 * 2 + 4 * 2 * 8
+    assert "aten::cumsum" in count["undelegated_operators"]
+    assert count["delegated_macs"] + sum(count["undelegated_macs"].values()) == count["macs"]
+
+
+@pytest.mark.slow
+def test_program_that_cannot_run_is_said_at_export(tmp_path):
+    """ExecuTorch has a kernel named convolution, but not for three dimensions: the export must find out."""
+    module = nn.Conv3d(1, 4, 3, padding=1).eval()
+    with pytest.raises(EdgekitError, match=r"cannot run: .*aten::convolution"):
+        edgekit.export_module(module, (torch.rand(1, 1, 4, 4, 8),), device="linux-x86_64", output_dir=tmp_path)
+    assert not list(tmp_path.iterdir())

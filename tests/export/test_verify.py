@@ -1,0 +1,64 @@
+"""The comparison with eager answers, against figures worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from edgekit.errors import EdgekitError
+from edgekit.export.recipes import find_recipe
+from edgekit.export.verify import Sample, gate_failures, measure
+from edgekit.tensors import MethodSpec, TensorSpec
+
+SPEC = MethodSpec("forward", (TensorSpec("x", (3,), "float32"),), (TensorSpec("y", (3,), "float32"),))
+
+
+class Answering:
+    """Stands in for a session that gives fixed answers."""
+
+    methods = (SPEC,)
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def run(self, *inputs, method=None):
+        return [np.asarray(self.answers.pop(0), np.float32)]
+
+
+def sample(*expected):
+    return Sample("forward", (np.zeros(3, np.float32),), (np.asarray(expected, np.float32),))
+
+
+def test_errors_over_all_samples():
+    session = Answering([1.0, 2.0, 4.5], [0.0, -8.0, 1.0])
+    (error,) = measure(session, [sample(1, 2, 4), sample(0, -8, 0)])
+    assert error.max_abs == 1.0
+    assert error.relative == 1 / 8
+    assert error.snr_db == pytest.approx(10 * math.log10((1 + 4 + 16 + 64) / (0.25 + 1)))
+
+
+def test_equal_answers_have_no_ratio():
+    (error,) = measure(Answering([1, 2, 3]), [sample(1, 2, 3)])
+    assert (error.max_abs, error.snr_db) == (0.0, None)
+
+
+def test_answers_that_are_not_finite_are_an_error():
+    with pytest.raises(EdgekitError, match="not finite"):
+        measure(Answering([1, np.nan, 3]), [sample(1, 2, 3)])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "answer", "metric", "reasons"),
+    [
+        ("fp32", [1, 2, 4.0001], None, 0),
+        ("fp32", [1, 2, 4.01], None, 1),
+        ("int8", [1, 2, 4.01], None, 0),
+        ("int8", [1, 2, 2], None, 1),
+        ("int8", [1, 2, 4.01], (0.9, 0.896, 0.005), 0),
+        ("int8", [1, 2, 4.01], (0.9, 0.894, 0.005), 1),
+        ("int8", [1, 2, 4.01], (0.9, float("nan"), 0.005), 1),
+    ],
+)
+def test_gate(recipe, answer, metric, reasons):
+    errors = measure(Answering(answer), [sample(1, 2, 4)])
+    assert len(gate_failures(errors, find_recipe(recipe), metric)) == reasons

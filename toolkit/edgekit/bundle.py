@@ -1,0 +1,219 @@
+"""A bundle: a folder with programs and `manifest.json`, whole or absent, checked before it is used."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit import manifest
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.files import explained, sha256_of
+from edgekit.tensors import MethodSpec
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program of a bundle: file name, format, its methods, and what it asks of the runtime."""
+
+    file: str
+    format: str
+    methods: tuple[MethodSpec, ...]
+    operators: tuple[str, ...]
+    delegates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose manifest was read.
+
+    Attributes:
+        path: its folder.
+        manifest: the manifest's fields (`edgekit.manifest.FIELDS`).
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: Path | str, check_files: bool = True) -> Bundle:
+        """Reads a bundle and compares every file with the manifest's hashes.
+
+        Raises:
+            UsageError: there is no such folder.
+            EdgekitError: not a bundle, a changed, missing or unlisted file, or another schema.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            raise UsageError(f"there is no bundle {folder}: `edgekit export` makes one.")
+        bundle = cls(folder, manifest.load(folder))
+        if check_files:
+            bundle.check_files()
+        return bundle
+
+    def check_files(self) -> None:
+        listed = self.manifest["files"]
+        present = {
+            str(item.relative_to(self.path).as_posix())
+            for item in self.path.rglob("*")
+            if item.is_symlink() or not item.is_dir()
+        } - {manifest.FILE_NAME}
+        for name in sorted(present - set(listed)):
+            raise EdgekitError(f"{self.path / name} does not belong to the bundle: remove it.")
+        for name, entry in sorted(listed.items()):
+            file = self.path / name
+            if file.is_symlink() or not file.is_file():
+                raise EdgekitError(f"{file} is missing: copy the bundle again.")
+            if file.stat().st_size != entry["bytes"] or sha256_of(file) != entry["sha256"]:
+                raise EdgekitError(f"{file} was changed after export: copy the bundle again or export it anew.")
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def program(self) -> Program:
+        """The bundle's program (the first, while there is one format)."""
+        try:
+            entry = self.manifest["programs"][0]
+            if entry["file"] not in self.manifest["files"]:
+                raise ValueError(entry["file"])
+            return Program(
+                file=str(entry["file"]),
+                format=str(entry["format"]),
+                methods=tuple(MethodSpec.from_dict(method) for method in entry["methods"]),
+                operators=tuple(entry["operators"]),
+                delegates=tuple(entry["delegates"]),
+            )
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise EdgekitError(f"{self.path / manifest.FILE_NAME} describes no program: export it again.") from error
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, the manifest included."""
+        listed: int = sum(entry["bytes"] for entry in self.manifest["files"].values())
+        return listed + (self.path / manifest.FILE_NAME).stat().st_size
+
+
+def check_target(target: Path, force: bool) -> None:
+    """Refuses a folder that holds something, unless it is a bundle that may be replaced.
+
+    Raises:
+        UsageError: the folder is not empty.
+    """
+    above = next((folder for folder in target.parents if os.path.lexists(folder)), None)
+    if above is not None and not above.is_dir():
+        raise UsageError(f"{above} is a file: choose another folder with -o.")
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir():
+        raise UsageError(f"{target} is a file: choose another folder with -o.")
+    if not any(target.iterdir()):
+        return
+    if not force:
+        raise UsageError(f"{target} is not empty: choose another folder with -o, or replace it with --force.")
+    if not manifest.is_bundle(target):
+        raise UsageError(
+            f"{target} is not empty and not a bundle, --force will not replace it: choose another with -o."
+        )
+
+
+@contextmanager
+def writing(target: Path, force: bool = False) -> Iterator[Path]:
+    """Yields a temporary folder beside `target`, which takes its place in one step if the block succeeds.
+
+    What an earlier, killed export left behind is removed first.
+    """
+    check_target(target, force)
+    with explained("write", target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
+        temporary = Path(
+            tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.{os.getpid()}.", suffix=".partial")
+        )
+    try:
+        with explained("write", target):
+            temporary.chmod(0o755)
+            yield temporary
+            check_target(target, force)
+            _take_place(temporary, target)
+    finally:
+        if temporary.is_symlink():  # the target was a link, and changed places with the new bundle
+            temporary.unlink()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def seal(folder: Path, fields: Mapping[str, Any]) -> None:
+    """Writes the manifest, with the hash and size of every file in the folder."""
+    files = {
+        file.relative_to(folder).as_posix(): {"sha256": sha256_of(file), "bytes": file.stat().st_size}
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != manifest.FILE_NAME
+    }
+    (folder / manifest.FILE_NAME).write_bytes(manifest.dump({**fields, "schema": manifest.SCHEMA, "files": files}))
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.chmod(0o644)
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+
+
+def _sweep(target: Path) -> None:
+    leftover = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.\w+\.partial")
+    for left in target.parent.iterdir():
+        match = leftover.fullmatch(left.name)
+        # Our own number is that of a dead process too: in containers every export may be process 1.
+        if match is not None and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _take_place(temporary: Path, target: Path) -> None:
+    """Renames `temporary` to `target`; an old bundle there is exchanged in one step, so that one is always whole."""
+    if not os.path.lexists(target):
+        temporary.rename(target)
+        return
+    if not any(target.iterdir()):
+        target.rmdir()
+        temporary.rename(target)
+        return
+    if not _exchange(temporary, target):
+        aside = Path(f"{temporary}.old")
+        target.rename(aside)
+        try:
+            temporary.rename(target)
+        except OSError:
+            aside.rename(target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swaps two folders with Linux's renameat2(RENAME_EXCHANGE); False where that does not exist."""
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    current_folder, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if call(current_folder, os.fsencode(first), current_folder, os.fsencode(second), exchange) == 0:
+        return True
+    if ctypes.get_errno() in (errno.ENOSYS, errno.EINVAL):
+        return False
+    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(second))

@@ -1,0 +1,89 @@
+"""`edgekit evaluate`: task metrics of a model or a bundle on labelled data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import PATH, checkpoint_option, json_option, seed_option, variant_option, verbosity_options
+
+if TYPE_CHECKING:
+    from edgekit.models.model import Model
+    from edgekit.session import Session
+
+
+@click.command("evaluate")
+@click.argument("subject", metavar="MODEL|BUNDLE")
+@click.option("--data", type=PATH, required=True, metavar="PATH", help="Labelled data: a file or a folder.")
+@checkpoint_option
+@variant_option
+@click.option(
+    "--recipe", "recipes", multiple=True, metavar="R", help="Export with it and evaluate that too; repeatable."
+)
+@click.option("--pictures", type=PATH, metavar="DIR", help="Draw scores and what the model learned into this folder.")
+@seed_option
+@json_option
+@verbosity_options
+def command(
+    subject: str,
+    data: Path,
+    checkpoint: Path | None,
+    variant: str | None,
+    recipes: tuple[str, ...],
+    pictures: Path | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measure MODEL (eager fp32, and bundles of it with --recipe) or a BUNDLE on labelled data.
+
+    --checkpoint may be a folder with one checkpoint per entity, named after it.
+    """
+    from edgekit.cli.progress import display
+    from edgekit.errors import UsageError
+    from edgekit.models.zoo import find_model
+
+    is_bundle = Path(subject).is_dir()
+    if is_bundle and (checkpoint or variant or recipes):
+        raise UsageError("a bundle has its checkpoint, variant and recipe in it: leave these options out.")
+    if not is_bundle:
+        find_model(subject)
+
+    from edgekit.export.recipes import find_recipe
+    from edgekit.models.tasks import EvaluateRequest
+    from edgekit.report import print_evaluation, print_json
+    from edgekit.session import Session
+
+    chosen = [find_recipe(name) for name in recipes]
+    session = Session(subject) if is_bundle else None
+    entry = find_model(str(session.bundle.manifest["model"]["name"]) if session else subject)
+    with TemporaryDirectory(prefix="edgekit-") as folder, display(quiet) as progress:
+
+        def sessions(model: Model) -> Mapping[str, Session]:
+            from edgekit.devices.profile import load_profile
+            from edgekit.export.pipeline import export
+
+            host = load_profile("linux-x86_64")
+            return {
+                recipe.name: Session(export(model, host, recipe, Path(folder) / recipe.name, seed, force=True))
+                for recipe in chosen
+            }
+
+        evaluation = entry.evaluate(
+            EvaluateRequest(data, checkpoint, variant, session, sessions, pictures, seed, progress)
+        )
+    if as_json:
+        details = evaluation.details.rows if evaluation.details else []
+        print_json({"metrics": evaluation.metrics.rows, "details": details, "notes": list(evaluation.notes)})
+        return
+    print_evaluation(evaluation)
+    if session is not None:
+        print(f"Next: edgekit run {subject} --input FILE")
+    else:
+        file = checkpoint / "ENTITY.safetensors" if checkpoint is not None and checkpoint.is_dir() else checkpoint
+        chosen_file = f" --checkpoint {file}" if file is not None else ""
+        print(f"Next: edgekit export {entry.name}{chosen_file} --device jetson --data {data}")

@@ -1,0 +1,151 @@
+"""`edgekit export`: models to bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgekit.cli.options import (
+    PATH,
+    checkpoint_option,
+    force_option,
+    frame_size,
+    json_option,
+    seed_option,
+    variant_option,
+    verbosity_options,
+)
+
+
+@click.command("export")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--device", required=True, metavar="NAME", help="A device profile; `edgekit list devices` shows them.")
+@click.option("--recipe", metavar="R", help="How numbers are stored and computed; default: the device's.")
+@variant_option
+@checkpoint_option
+@click.option("--data", type=PATH, metavar="PATH", help="Real data for calibration and for the task metric.")
+@click.option("--size", "sizes", type=frame_size, metavar="HxW", multiple=True, help="A frame size; one method each.")
+@click.option("--batch", "batches", type=click.IntRange(1, 65536), multiple=True, help="A batch size; repeatable.")
+@click.option("-o", "--output-dir", type=PATH, default=Path("bundles"), show_default=True, help="Where bundles go.")
+@seed_option
+@click.option("--dry-run", is_flag=True, help="Check the request and say what would be made.")
+@force_option
+@json_option
+@verbosity_options
+def command(
+    models: tuple[str, ...],
+    device: str,
+    recipe: str | None,
+    variant: str | None,
+    checkpoint: Path | None,
+    data: Path | None,
+    sizes: tuple[tuple[int, int], ...],
+    batches: tuple[int, ...],
+    output_dir: Path,
+    seed: int,
+    dry_run: bool,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Quantize, export, verify and pack MODELs (default: every model of the zoo) for a device.
+
+    Each becomes a folder MODEL-DEVICE-RECIPE that was run and compared with the eager fp32 model before it is written.
+    """
+    from edgekit.cli.progress import display
+    from edgekit.devices.profile import load_profile
+    from edgekit.errors import UsageError
+    from edgekit.models.zoo import find_model, zoo
+
+    profile = load_profile(device)
+    entries = list(dict.fromkeys(find_model(name) for name in models)) or list(zoo())
+    if len(entries) > 1:
+        for option, given in (
+            ("--checkpoint", checkpoint),
+            ("--variant", variant),
+            ("--size", sizes),
+            ("--data", data),
+        ):
+            if given:
+                raise UsageError(
+                    f"{option} belongs to one model: name it, such as `edgekit export {entries[0].name} ...`."
+                )
+
+    from edgekit.export.recipes import find_recipe
+
+    chosen = find_recipe(recipe or profile.default_recipe)
+
+    from edgekit.export.pipeline import DELEGATED_SHARE, STAGES, bundle_name, check_request, export
+    from edgekit.models.model import Request
+    from edgekit.report import bundle_row, delegated_share, print_bundles, print_json, print_table
+
+    request = Request(variant, checkpoint, data, tuple(dict.fromkeys(batches)) or (1,), sizes, seed)
+    jobs = []
+    for entry in entries:
+        model = entry.load(request)
+        target = output_dir / bundle_name(model, profile, chosen)
+        check_request(profile, target, force)
+        jobs.append((model, target))
+    if dry_run:
+        planned = [
+            {
+                "model": model.name,
+                "recipe": chosen.name,
+                "methods": [m.spec.name for m in model.methods()],
+                "path": str(target),
+            }
+            for model, target in jobs
+        ]
+        if as_json:
+            print_json({"planned": planned})
+        else:
+            rows = [(str(p["model"]), str(p["recipe"]), ", ".join(p["methods"]), str(p["path"])) for p in planned]
+            print_table(("model", "recipe", "methods", "would write"), rows)
+        return
+
+    bundles = []
+    with display(quiet) as progress:
+        for model, target in jobs:
+            progress.start(target.name, len(STAGES))
+            first = True
+
+            def on_stage(stage: str) -> None:
+                nonlocal first
+                progress.step(stage, 0 if first else 1)
+                first = False
+
+            bundle = export(model, profile, chosen, target, seed, force, on_stage)
+            progress.done()
+            if (share := delegated_share(bundle)) < DELEGATED_SHARE:
+                progress.say(
+                    f"warning: {bundle.name}: the delegate takes {100 * share:.1f} % of the multiplications; "
+                    f"not delegated: {_undelegated(bundle)}."
+                )
+            bundles.append(bundle)
+    if as_json:
+        print_json({"bundles": [bundle_row(bundle) for bundle in bundles]})
+        return
+    print_bundles(bundles)
+    print(f"Next: edgekit {_next_step(bundles[-1])}")
+
+
+def _undelegated(bundle: object) -> str:
+    from edgekit.bundle import Bundle
+
+    assert isinstance(bundle, Bundle)
+    macs: dict[str, int] = {}
+    for count in bundle.manifest["programs"][0]["delegation"].values():
+        for name, value in count["undelegated_macs"].items():
+            macs[name] = macs.get(name, 0) + value
+    ranked = sorted(macs, key=lambda name: -macs[name])
+    return ", ".join(f"{name} ({macs[name] / 1e6:.3g} M MAC)" for name in ranked)
+
+
+def _next_step(bundle: object) -> str:
+    from edgekit.bundle import Bundle
+
+    assert isinstance(bundle, Bundle)
+    if bundle.manifest["pipeline"]["name"] == "detect_anomalies":
+        return f"run {bundle.path} --input SERIES.csv"
+    return f"inspect {bundle.path}"

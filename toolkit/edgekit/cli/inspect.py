@@ -1,0 +1,88 @@
+"""`edgekit inspect`: what is inside a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgekit.cli.options import PATH, json_option
+
+
+@click.command("inspect")
+@click.argument("bundle", type=PATH)
+@json_option
+def command(bundle: Path, as_json: bool) -> None:
+    """Show BUNDLE's methods, operators, delegates, sizes, memory parts, accuracy and hashes."""
+    from edgekit.bundle import Bundle
+    from edgekit.report import bytes_text, metric_text, print_json, print_table
+
+    opened = Bundle.open(bundle)
+    manifest = opened.manifest
+    if as_json:
+        print_json(dict(manifest))
+        return
+    model = manifest["model"]
+    made_with = ", ".join(f"{name} {version}" for name, version in manifest["tools"].items())
+    identity = f"{model['name']} ({model['variant']}, {model['parameters']:,} parameters)"
+    print(f"{identity} as {manifest['recipe']} for {manifest['device']}")
+    print(f"task {manifest['pipeline']['name']}, seed {manifest['seed']}, made with {made_with}")
+
+    program = opened.program
+    delegation = manifest["programs"][0]["delegation"]
+    print_table(
+        ("method", "inputs", "outputs", "MACs", "delegated", "arena"),
+        [
+            (
+                method.name,
+                ", ".join(spec.describe() for spec in method.inputs),
+                ", ".join(spec.describe() for spec in method.outputs),
+                f"{delegation[method.name]['macs']:,}",
+                f"{100 * delegation[method.name]['delegated_macs'] / (delegation[method.name]['macs'] or 1):.1f} %",
+                bytes_text(manifest["memory"]["by_method"][method.name]["planned_arena"]),
+            )
+            for method in program.methods
+        ],
+        right=(3, 4, 5),
+    )
+    inside, outside = _operators(delegation, "delegated_operators"), _operators(delegation, "undelegated_operators")
+    print(f"Delegates: {', '.join(program.delegates) or 'none'}")
+    print(f"Inside them: {inside or 'nothing'}")
+    print(f"Not delegated: {outside or 'nothing'}")
+    print(f"Kernels needed from the runtime: {', '.join(program.operators) or 'none'}")
+
+    parts = {name: value for name, value in manifest["memory"].items() if name != "by_method"}
+    print_table(
+        ("memory", "size"), [(name.replace("_", " "), bytes_text(value)) for name, value in parts.items()], right=(1,)
+    )
+    accuracy = manifest["accuracy"]
+    print_table(
+        ("output", "max error", "SNR"),
+        [
+            (
+                f"{output['method']}/{output['output']}",
+                f"{output['max_abs']:.3g}",
+                "exact" if output["snr_db"] is None else f"{output['snr_db']:.1f} dB",
+            )
+            for output in accuracy["outputs"]
+        ],
+        right=(1, 2),
+    )
+    metric = accuracy["metric"]
+    print(f"Task metric: {metric_text(metric)}" + (f", measured on {metric['data']}" if metric else ""))
+    print_table(
+        ("file", "size", "sha256"),
+        [(name, bytes_text(entry["bytes"]), entry["sha256"]) for name, entry in sorted(manifest["files"].items())],
+        right=(1,),
+    )
+    print(f"Manifest: schema {manifest['schema']}, sha256 {manifest['sha256']}; all files unchanged.")
+    print(f"Next: edgekit verify {bundle}")
+
+
+def _operators(delegation: dict[str, dict[str, dict[str, int]]], key: str) -> str:
+    """Operators of all methods by the largest count in one of them."""
+    counts: dict[str, int] = {}
+    for method in delegation.values():
+        for name, count in method[key].items():
+            counts[name] = max(counts.get(name, 0), count)
+    return ", ".join(f"{name} x{count}" if count > 1 else name for name, count in sorted(counts.items()))

@@ -1,0 +1,90 @@
+"""`edgekit`: finds the command, loads its file, and turns errors into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from edgekit import __version__
+from edgekit.errors import EdgekitError, GateError, UsageError, unknown_name
+
+#: Commands and what `--help` says of them; nothing is imported for that.
+COMMANDS = {
+    "export": "Quantize, export, verify and pack models for a device.",
+    "run": "Run a bundle on a file.",
+    "verify": "Check a bundle's files, and its answers against the eager model's.",
+    "inspect": "Show what is inside a bundle.",
+    "evaluate": "Measure a model's or a bundle's task metrics on labelled data.",
+    "train": "Train a model of the zoo.",
+    "list": "List models, devices or recipes.",
+    "doctor": "Check what is installed, and say how to mend it.",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module when it is asked for, so that `--help` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            raise unknown_name("command", cmd_name, COMMANDS, "edgekit --help")
+        command: click.Command = importlib.import_module(f"edgekit.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgekit")
+def cli() -> None:
+    """Take a trained model to a small machine.
+
+    Begin with: edgekit export --device jetson
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command line and exits: 0 done, 1 failed, 2 usage, 3 a gate not met."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs a command line; gives its exit code."""
+    try:
+        cli.main(list(arguments), prog_name="edgekit", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return UsageError.exit_code
+    except EdgekitError as error:
+        kind = "gate not met" if isinstance(error, GateError) else "error"
+        click.echo(f"edgekit: {kind}: {error}", err=True)
+        if "-v" in arguments or "--verbose" in arguments:
+            import traceback
+
+            traceback.print_exc()
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("edgekit: interrupted; nothing half-written was left.", err=True)
+        return 130
+    except MemoryError:
+        click.echo(
+            "edgekit: error: out of memory: close other programs, or export one model and size at a time.", err=True
+        )
+        return EdgekitError.exit_code
+    except BrokenPipeError:  # `edgekit ... | head`
+        sys.stderr.close()
+        return 0
+    except OSError as error:  # a file that cannot be read, a full disk under stdout
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"edgekit: error: {where}{(error.strerror or str(error)).lower()}.", err=True)
+        return EdgekitError.exit_code
+    return 0

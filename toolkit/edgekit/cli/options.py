@@ -1,0 +1,42 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """ "256x320" to (256, 320): height by width."""
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if match is None or not (int(match[1]) and int(match[2])):
+        raise click.BadParameter(f"{text!r} is not a size: write height x width, such as 256x320.")
+    return int(match[1]), int(match[2])
+
+
+PATH = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 2), default=0, show_default=True, help="For everything random."
+)
+force_option = click.option("--force", is_flag=True, help="Replace what is there.")
+checkpoint_option = click.option(
+    "--checkpoint", type=PATH, metavar="PATH", help="Your trained checkpoint; default: the one that ships."
+)
+variant_option = click.option(
+    "--variant", metavar="V", help="A variant of the model; `edgekit list models` shows them."
+)
+
+
+def verbosity_options(command: F) -> F:
+    """-q: no progress display; -v: details of errors."""
+    quiet = click.option("-q", "--quiet", is_flag=True, help="No progress display.")
+    verbose = click.option("-v", "--verbose", is_flag=True, help="Show where an error came from.", expose_value=False)
+    return quiet(verbose(command))

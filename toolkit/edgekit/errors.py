@@ -1,0 +1,32 @@
+"""What goes wrong, as one sentence each: what is wrong, where, what to do. The command line maps them to exit codes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EdgekitError(Exception):
+    """Something failed that the user can mend; the message says how."""
+
+    exit_code = 1
+
+
+class UsageError(EdgekitError):
+    """The request itself makes no sense: an unknown name, an impossible combination."""
+
+    exit_code = 2
+
+
+class GateError(EdgekitError):
+    """Everything ran, but the result misses a promised bound (accuracy, later a memory budget)."""
+
+    exit_code = 3
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], listing: str) -> UsageError:
+    """An error for a name that does not exist: the nearest known name, and the command that lists them all."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+    return UsageError(f"unknown {kind} {name!r}: {hint} `{listing}` shows all.")

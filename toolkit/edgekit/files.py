@@ -1,0 +1,72 @@
+"""Files that are whole or absent: atomic writes, hashes, and errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgekit.errors import EdgekitError
+
+_FULL_DISK = "the disk is full; free some space or choose another folder"
+#: How safetensors and torch.save say it, neither of which raises an OSError.
+_FULL_DISK_SIGNS = ("No space left on device", "PytorchStreamWriter failed writing", "inline_container.cc")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def explained(action: str, where: Path) -> Iterator[None]:
+    """Turns an operating-system error into one sentence that names the action, the place and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = _FULL_DISK
+        elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            remedy = "no permission to write there; choose another folder"
+        elif isinstance(error, FileNotFoundError):
+            remedy = "there is no such file or folder"
+        else:
+            remedy = (error.strerror or str(error)).lower()
+        raise EdgekitError(f"cannot {action} {where}: {remedy}.") from error
+    except Exception as error:
+        if not any(sign in str(error) for sign in _FULL_DISK_SIGNS):
+            raise
+        raise EdgekitError(f"cannot {action} {where}: {_FULL_DISK}.") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, which takes its place in one step if the block succeeds."""
+    with explained("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        os.close(handle)
+    temporary = Path(name)
+    try:
+        with explained("write", path):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole UTF-8 text file or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,118 @@
+"""What the exporter asks of a model, whichever it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from edgekit.tensors import Array, MethodSpec
+
+#: Runs one method: its name and its inputs in, its outputs out.
+Predict = Callable[[str, tuple[Array, ...]], Sequence[Array]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method to export: its description and sample inputs of its shapes."""
+
+    spec: MethodSpec
+    samples: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A task metric, higher is better.
+
+    Attributes:
+        name: its standard name.
+        value: measured.
+        data: what it was measured on.
+    """
+
+    name: str
+    value: float
+    data: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked of a model.
+
+    Attributes:
+        variant: None for the model's default.
+        checkpoint: None for the one that ships.
+        data: real data for calibration and for the metric; None for the model's generator.
+        batches: batch sizes, one method each.
+        sizes: frame sizes (height, width), one method each; empty for the model's own.
+        seed: for everything random.
+    """
+
+    variant: str | None = None
+    checkpoint: Path | None = None
+    data: Path | None = None
+    batches: tuple[int, ...] = (1,)
+    sizes: tuple[tuple[int, int], ...] = ()
+    seed: int = 0
+
+
+class Model(ABC):
+    """One system of the zoo, loaded: module, sample inputs, calibration data, task metric."""
+
+    #: Names of submodules of `device_module` that int8 leaves in fp32.
+    keep_fp32: tuple[str, ...] = ()
+    #: By how much the task metric may fall below the eager model's before the gate closes.
+    max_metric_drop: float = 0.005
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def variant(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def reference(self) -> nn.Module:
+        """The eager fp32 model that answers are compared with, of the same inputs and outputs."""
+
+    @property
+    @abstractmethod
+    def device_module(self) -> nn.Module:
+        """The module to capture: exact, but without what a device does not need."""
+
+    @abstractmethod
+    def methods(self) -> list[Method]:
+        """What to export."""
+
+    @abstractmethod
+    def calibration(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
+        """Inputs of one method as in training, for the observers."""
+
+    @abstractmethod
+    def verification(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
+        """Inputs of one method that calibration did not see."""
+
+    @abstractmethod
+    def task_metric(self, predict: Predict | None) -> Metric | None:
+        """The model's metric with answers from `predict`, or from the reference itself, in batches of its liking.
+
+        None where there is nothing to measure.
+        """
+
+    @abstractmethod
+    def pipeline(self) -> dict[str, Any]:
+        """The task's name (`name`) and settings, for the manifest."""
+
+    def parameters(self) -> int:
+        """Trainable parameters of the reference."""
+        return sum(parameter.numel() for parameter in self.reference.parameters())
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest says of the model."""
+        return {"name": self.name, "variant": self.variant, "parameters": self.parameters()}

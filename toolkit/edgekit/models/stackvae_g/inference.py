@@ -1,0 +1,64 @@
+"""StackVAE-G as it runs on a device: a fixed graph, fused layers, and one output step.
+
+Exact to float rounding against the trained module: the sampling, both variance heads, the graph learner and all
+output steps but the newest are gone; what is left is seven linear layers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgekit.pipelines.detect_anomalies import FloatArray, Reconstruct
+
+from .module import StackVAEG
+
+
+class LastStepReconstruction(nn.Module):
+    """Windows (B, C, w) float32 to the reconstruction (B, C) float32 of their newest step."""
+
+    def __init__(self, trained: StackVAEG) -> None:
+        super().__init__()
+        config = trained.config
+        with torch.no_grad():
+            propagation = trained.graph()
+            identity = torch.eye(config.channels)
+            self.enc1 = _linear(trained.enc1.weight, trained.enc1.bias)
+            self.enc2 = _linear(trained.enc2.weight, trained.enc2.bias)
+            # h_z and z_mean have nothing between them but the mix, which acts on the other axis and whose rows
+            # sum to 1: their product is one layer, and its bias passes through the mix unchanged.
+            mean, code = trained.z_mean, trained.h_z
+            self.latent = _linear(mean.weight @ code.weight, mean.weight @ code.bias + mean.bias)
+            self.mix = _linear((1.0 - config.gamma) * identity + config.gamma * propagation, None)
+            self.dec1 = _linear(trained.dec1.weight, trained.dec1.bias)
+            self.dec2 = _linear(trained.dec2.weight, trained.dec2.bias)
+            self.newest = _linear(trained.x_mean.weight[-1:], trained.x_mean.bias[-1:])
+
+    def forward(self, windows: Tensor) -> Tensor:
+        hidden = torch.relu(self.enc2(torch.relu(self.enc1(windows))))
+        # A constant Linear over the channels stays inside the delegate, where a batched product would not.
+        latent = self.mix(self.latent(hidden).transpose(1, 2)).transpose(1, 2)
+        features = torch.relu(self.dec2(torch.relu(self.dec1(latent))))
+        reconstruction: Tensor = self.newest(features).squeeze(2)
+        return reconstruction
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return layer
+
+
+def eager_reconstruct(module: nn.Module) -> Reconstruct:
+    """Wraps a module that gives (B, C, w) or (B, C) for the anomaly pipeline."""
+
+    def reconstruct(windows: FloatArray) -> FloatArray:
+        with torch.no_grad():
+            output = module(torch.from_numpy(windows))
+        newest = output[..., -1] if output.dim() == 3 else output
+        return np.asarray(newest.numpy(), np.float32)
+
+    return reconstruct

@@ -1,0 +1,200 @@
+"""StackVAE-G as the exporter sees it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.files import sha256_of
+from edgekit.models.model import Method, Metric, Model, Predict, Request
+from edgekit.pipelines import detect_anomalies
+from edgekit.pipelines.detect_anomalies import FloatArray, Reconstruct, score_windows
+from edgekit.series import Series
+from edgekit.tensors import MethodSpec, TensorSpec
+
+from .checkpoint import Checkpoint, load_checkpoint
+from .data import Entity, load_entities
+from .generator import generate_telemetry
+from .inference import LastStepReconstruction, eager_reconstruct
+from .metrics import roc_auc
+from .module import StackVAEG
+
+#: The shipped checkpoint's entity and where its data set keeps it, below EDGEKIT_DATA.
+SHIPPED = "machine-2-1"
+SHIPPED_DATA = Path("smd") / f"{SHIPPED}.npz"
+
+#: Rows of generated telemetry where no data is at hand, and faults planted among them.
+GENERATED_ROWS, GENERATED_FAULTS = 4000, 12
+
+
+def load(request: Request) -> StackVAEGModel:
+    """The model for a request; without a checkpoint, the one that ships."""
+    if request.sizes:
+        raise UsageError("stackvae-g takes no --size: its window and channels come with the checkpoint.")
+    shipped = resources.files("edgekit.models.stackvae_g") / "checkpoints" / f"{SHIPPED}.safetensors"
+    with nullcontext(request.checkpoint) if request.checkpoint else resources.as_file(shipped) as path:
+        checkpoint = load_checkpoint(path)
+        return StackVAEGModel(checkpoint, _entity(request, checkpoint), request.batches, request.seed, sha256_of(path))
+
+
+def _entity(request: Request, checkpoint: Checkpoint) -> Entity | None:
+    """The entity that the checkpoint was trained on, if its data is at hand."""
+    path = request.data
+    if path is None and "EDGEKIT_DATA" in os.environ and checkpoint.training.get("data") == SHIPPED:
+        path = Path(os.environ["EDGEKIT_DATA"]) / SHIPPED_DATA
+        if not path.is_file():
+            return None
+    if path is None:
+        return None
+    entities = load_entities(path)
+    entity = match_entity(entities, checkpoint, path)
+    if len(entity.train.channels) != checkpoint.config.channels:
+        raise EdgekitError(
+            f"{path}: {entity.name} has {len(entity.train.channels)} channels, "
+            f"the checkpoint was trained on {checkpoint.config.channels}."
+        )
+    return entity
+
+
+def match_entity(entities: list[Entity], checkpoint: Checkpoint, path: Path) -> Entity:
+    """The entity that the checkpoint was trained on; a single one is taken as it is."""
+    if len(entities) == 1:
+        return entities[0]
+    trained_on = checkpoint.training.get("data")
+    for entity in entities:
+        if entity.name == trained_on:
+            return entity
+    raise UsageError(f"{path} holds {len(entities)} entities, none named {trained_on!r}: give the file of one.")
+
+
+class _NewestStep(nn.Module):
+    """The trained module, cut to the output that the device gives."""
+
+    def __init__(self, trained: StackVAEG) -> None:
+        super().__init__()
+        self.trained = trained
+
+    def forward(self, windows: Tensor) -> Tensor:
+        reconstruction: Tensor = self.trained(windows)[..., -1]
+        return reconstruction
+
+
+class StackVAEGModel(Model):
+    """One checkpoint, exported for some batch sizes."""
+
+    name = "stackvae-g"
+    variant = "base"
+    # 201 parameters; int8 there would put a floor of one quantization step under every residual.
+    keep_fp32 = ("newest",)
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        entity: Entity | None,
+        batches: tuple[int, ...] = (1,),
+        seed: int = 0,
+        checkpoint_sha256: str | None = None,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.entity = entity
+        self.batches = batches
+        self.seed = seed
+        self.checkpoint_sha256 = checkpoint_sha256
+        self._reference = _NewestStep(checkpoint.module).eval()
+        self._device_module = LastStepReconstruction(checkpoint.module).eval()
+
+    @property
+    def reference(self) -> nn.Module:
+        return self._reference
+
+    @property
+    def device_module(self) -> nn.Module:
+        return self._device_module
+
+    def methods(self) -> list[Method]:
+        config = self.checkpoint.config
+        methods = []
+        for batch in self.batches:
+            windows = TensorSpec("windows", (batch, config.channels, config.window), "float32", "scaled readings")
+            newest = TensorSpec("reconstruction", (batch, config.channels), "float32", "scaled readings")
+            spec = MethodSpec(f"forward_b{batch}" if len(self.batches) > 1 else "forward", (windows,), (newest,))
+            methods.append(Method(spec, (torch.zeros(windows.shape),)))
+        return methods
+
+    def calibration(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
+        return self._draw(self._train_rows, method, count, self.seed)
+
+    def verification(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
+        return self._draw(self._test_rows[0], method, count, self.seed + 1)
+
+    def task_metric(self, predict: Predict | None) -> Metric | None:
+        rows, labels = self._test_rows
+        if labels is None:
+            return None
+        window = self.checkpoint.config.window
+        if predict is None:
+            errors = score_windows(rows, window, eager_reconstruct(self.reference))
+        else:
+            errors = score_windows(rows, window, self._reconstruct(predict), self.batches[-1])
+        source = f"{self.entity.name}, test part" if self.entity else "generated telemetry with planted faults"
+        return Metric("ROC AUC", roc_auc(errors.sum(axis=1), labels[window - 1 :]), source)
+
+    def _reconstruct(self, predict: Predict) -> Reconstruct:
+        """The last method, with a last block that is too small filled up."""
+        name, batch = self.methods()[-1].spec.name, self.batches[-1]
+
+        def reconstruct(windows: FloatArray) -> FloatArray:
+            missing = batch - len(windows)
+            filled = np.concatenate([windows, np.repeat(windows[-1:], missing, axis=0)]) if missing else windows
+            return np.asarray(predict(name, (filled,))[0])[: len(windows)]
+
+        return reconstruct
+
+    def pipeline(self) -> dict[str, Any]:
+        return {"name": detect_anomalies.NAME, **self.checkpoint.detector().to_dict()}
+
+    def describe(self) -> dict[str, Any]:
+        return super().describe() | {
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "trained_on": self.checkpoint.training.get("data"),
+            "calibrated_on": self.entity.name if self.entity else "generated telemetry",
+        }
+
+    @cached_property
+    def _train_rows(self) -> FloatArray:
+        if self.entity is not None:
+            return self._scaled(self.entity.train)
+        return generate_telemetry(self.checkpoint.statistics, GENERATED_ROWS, self.seed).values
+
+    @cached_property
+    def _test_rows(self) -> tuple[FloatArray, np.ndarray | None]:
+        """Scaled rows that training did not see, and their labels."""
+        if self.entity is None:
+            generated = generate_telemetry(
+                self.checkpoint.statistics, GENERATED_ROWS, self.seed + 1, faults=GENERATED_FAULTS
+            )
+            return generated.values, generated.labels
+        if self.entity.test is None:
+            return self._train_rows, None
+        return self._scaled(self.entity.test), self.entity.labels
+
+    def _scaled(self, series: Series) -> FloatArray:
+        return self.checkpoint.scaling(series.values)
+
+    def _draw(self, rows: FloatArray, method: Method, count: int, seed: int) -> list[tuple[Tensor, ...]]:
+        """`count` inputs of a method, windows at random places of scaled rows."""
+        batch, window = method.spec.inputs[0].shape[0], self.checkpoint.config.window
+        if len(rows) < window:
+            raise EdgekitError(f"the data has {len(rows)} rows, at least {window} are needed for one window.")
+        windows = np.lib.stride_tricks.sliding_window_view(rows, window, axis=0)
+        places = np.random.default_rng(seed).integers(0, len(windows), (count, batch))
+        return [(torch.from_numpy(np.ascontiguousarray(windows[row])),) for row in places]

@@ -1,0 +1,108 @@
+"""`edgekit train stackvae-g`: one checkpoint, card and picture of the graph per entity."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import EdgekitError, UsageError, unknown_name
+from edgekit.files import write_text
+from edgekit.models.tasks import TrainRequest
+from edgekit.pipelines.detect_anomalies import detect
+
+from .card import card_text
+from .checkpoint import load_checkpoint, save_checkpoint
+from .config import StackVAEGConfig
+from .data import Entity, load_entities
+from .evaluation import EAGER, result_rows
+from .inference import eager_reconstruct
+from .pictures import draw_graph
+from .training import EpochReport, TrainingOptions, train
+
+_TYPES = {"int": int, "float": float, "str": str}
+#: What `--set` changes, with the type of its value; channels come with the data.
+SETTINGS = {
+    field.name: (kind, _TYPES[str(field.type)])
+    for kind in (StackVAEGConfig, TrainingOptions)
+    for field in fields(kind)
+    if field.name not in ("channels", "epochs", "seed")
+}
+
+
+def train_entities(request: TrainRequest) -> list[Path]:
+    """Trains every entity of the data that has no checkpoint yet; gives the checkpoints' paths.
+
+    Raises:
+        UsageError: an unknown setting, or an output that does not fit the number of entities.
+        EdgekitError: the data does not fit, or training failed.
+    """
+    entities = load_entities(request.data)
+    single = request.output.suffix == ".safetensors"
+    if single and len(entities) > 1:
+        raise UsageError(f"{request.data} holds {len(entities)} entities: give -o a folder, not one file.")
+    paths = []
+    for entity in entities:
+        path = request.output if single else request.output / f"{entity.name}.safetensors"
+        if path.exists() and not request.force:
+            if single:
+                raise UsageError(f"{path} exists: choose another file with -o, or train again with --force.")
+            request.progress.say(f"{path} exists: skipped (--force trains it again).")
+        else:
+            _train_entity(entity, path, request)
+        paths.append(path)
+    return paths
+
+
+def _train_entity(entity: Entity, path: Path, request: TrainRequest) -> None:
+    config, options = _settings(len(entity.train.channels), request)
+    state = path.with_suffix(".state")
+    request.progress.start(entity.name, options.epochs)
+    done = 0
+
+    def on_epoch(report: EpochReport) -> None:
+        nonlocal done
+        note = f"reconstruction {report.reconstruction:.3f}, graph {report.graph:.3f}"
+        request.progress.step(note, report.epoch - done)
+        done = report.epoch
+
+    save_checkpoint(train(entity.train, config, options, state, entity.name, on_epoch), path)
+    checkpoint = load_checkpoint(path)
+    state.unlink(missing_ok=True)
+    draw_graph(checkpoint, path.with_suffix(".graph.png"))
+    rows: list[dict[str, Any]] = []
+    if entity.test is not None and entity.labels is not None:
+        detector = checkpoint.detector()
+        detection = detect(entity.test.values, detector, eager_reconstruct(checkpoint.module))
+        rows = result_rows(entity, detector, {EAGER: detection}, request.seed)
+    write_text(path.with_suffix(".md"), card_text(entity, checkpoint, rows, _command(entity, request)))
+    request.progress.done(f"trained, {path}")
+
+
+def _settings(channels: int, request: TrainRequest) -> tuple[StackVAEGConfig, TrainingOptions]:
+    chosen: dict[type, dict[str, Any]] = {
+        StackVAEGConfig: {"channels": channels},
+        TrainingOptions: {"seed": request.seed},
+    }
+    if request.epochs is not None:
+        chosen[TrainingOptions]["epochs"] = request.epochs
+    for name, text in request.settings.items():
+        key = name.replace("-", "_")
+        if key not in SETTINGS:
+            raise unknown_name("setting", name, SETTINGS, "edgekit train --help")
+        kind, convert = SETTINGS[key]
+        try:
+            chosen[kind][key] = convert(text)
+        except ValueError as error:
+            raise UsageError(f"--set {name}: {text!r} is not a number.") from error
+    try:
+        return StackVAEGConfig(**chosen[StackVAEGConfig]), TrainingOptions(**chosen[TrainingOptions])
+    except EdgekitError as error:
+        raise UsageError(str(error)) from error
+
+
+def _command(entity: Entity, request: TrainRequest) -> str:
+    """The command that repeats this training; the data's place is the reader's."""
+    settings = "".join(f" --set {name}={value}" for name, value in sorted(request.settings.items()))
+    epochs = f" --epochs {request.epochs}" if request.epochs is not None else ""
+    return f"edgekit train stackvae-g --data {request.data.name} -o RUNS{epochs} --seed {request.seed}{settings}"

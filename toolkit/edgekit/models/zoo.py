@@ -1,0 +1,81 @@
+"""The models that edgekit knows by name. Adding one adds a line here."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgekit.errors import unknown_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgekit.models.model import Model, Request
+    from edgekit.models.tasks import EvaluateRequest, Evaluation, TrainRequest
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """A model's name, its variants (the default first), its task, and where its code is."""
+
+    name: str
+    variants: tuple[str, ...]
+    task: str
+    summary: str
+    package: str
+
+    def load(self, request: Request) -> Model:
+        """The model with its checkpoint.
+
+        Raises:
+            UsageError: an unknown variant, or an option that the model does not take.
+            EdgekitError: the checkpoint or the data does not fit.
+        """
+        self._check_variant(request.variant)
+        model: Model = importlib.import_module(f"{self.package}.model").load(request)
+        return model
+
+    def train(self, request: TrainRequest) -> list[Path]:
+        """Trains; gives the checkpoints' paths."""
+        self._check_variant(request.variant)
+        paths: list[Path] = importlib.import_module(f"{self.package}.train").train_entities(request)
+        return paths
+
+    def evaluate(self, request: EvaluateRequest) -> Evaluation:
+        """Task metrics on labelled data."""
+        self._check_variant(request.variant)
+        evaluation: Evaluation = importlib.import_module(f"{self.package}.evaluation").evaluate(request)
+        return evaluation
+
+    def _check_variant(self, variant: str | None) -> None:
+        if variant is not None and variant not in self.variants:
+            raise unknown_name(f"variant of {self.name}", variant, self.variants, "edgekit list models")
+
+
+_ENTRIES = (
+    ZooEntry(
+        "stackvae-g",
+        ("base",),
+        "detect_anomalies",
+        "anomaly detection on many sensor channels, with a learned channel graph",
+        "edgekit.models.stackvae_g",
+    ),
+)
+
+
+def zoo() -> tuple[ZooEntry, ...]:
+    """Every model, by name."""
+    return tuple(sorted(_ENTRIES, key=lambda entry: entry.name))
+
+
+def find_model(name: str) -> ZooEntry:
+    """The entry of that name.
+
+    Raises:
+        UsageError: unknown; the message names the nearest.
+    """
+    for entry in _ENTRIES:
+        if entry.name == name.lower().replace("_", "-"):
+            return entry
+    raise unknown_name("model", name, [entry.name for entry in _ENTRIES], "edgekit list models")

@@ -1,0 +1,136 @@
+"""Tables and numbers for people; JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgekit.bundle import Bundle
+
+if TYPE_CHECKING:
+    from edgekit.models.tasks import Evaluation
+
+
+def bytes_text(count: int | None) -> str:
+    """ "146.7 kB" (powers of 1000); "not yet counted" for None."""
+    if count is None:
+        return "not yet counted"
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
+    """A table on stdout; as wide as its content where stdout is no terminal, so that nothing is cut in a file."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    numbers = set(right)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, header in enumerate(headers):
+        table.add_column(header, justify="right" if index in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+
+
+def worst_outputs(accuracy: Mapping[str, Any]) -> tuple[str, str]:
+    """The largest absolute error and the lowest signal-to-noise ratio over all outputs, as text."""
+    outputs = accuracy["outputs"]
+    error = max(output["max_abs"] for output in outputs)
+    ratios = [output["snr_db"] for output in outputs if output["snr_db"] is not None]
+    return f"{error:.2g}", f"{min(ratios):.1f} dB" if ratios else "exact"
+
+
+def metric_text(metric: Mapping[str, Any] | None) -> str:
+    if metric is None:
+        return "none"
+    return f"{metric['name']} {metric['program']:.4f} (eager {metric['eager']:.4f})"
+
+
+def delegated_share(bundle: Bundle) -> float:
+    """Share of all methods' multiply-accumulates that a delegate takes, in [0, 1]."""
+    counts = list(bundle.manifest["programs"][0]["delegation"].values())
+    total = sum(count["macs"] for count in counts)
+    return sum(count["delegated_macs"] for count in counts) / total if total else 1.0
+
+
+def bundle_row(bundle: Bundle) -> dict[str, Any]:
+    """What the table of bundles says of one, as plain values."""
+    manifest = bundle.manifest
+    memory = manifest["memory"]
+    return {
+        "model": manifest["model"]["name"],
+        "variant": manifest["model"]["variant"],
+        "device": manifest["device"],
+        "recipe": manifest["recipe"],
+        "bytes": bundle.size,
+        "memory": memory,
+        "accuracy": manifest["accuracy"],
+        "delegated_share": delegated_share(bundle),
+        "path": str(bundle.path),
+    }
+
+
+def print_bundles(bundles: Sequence[Bundle]) -> None:
+    """The table of bundles, and what is not yet counted in it."""
+    rows = []
+    for bundle in bundles:
+        row = bundle_row(bundle)
+        error, ratio = worst_outputs(row["accuracy"])
+        rows.append(
+            (
+                row["model"],
+                row["recipe"],
+                bytes_text(row["bytes"]),
+                bytes_text(row["memory"]["weights"]),
+                bytes_text(row["memory"]["planned_arena"]),
+                f"{100 * row['delegated_share']:.1f} %",
+                error,
+                ratio,
+                metric_text(row["accuracy"]["metric"]),
+                row["path"],
+            )
+        )
+    headers = ("model", "recipe", "size", "weights", "arena", "delegated", "max error", "SNR", "task metric", "bundle")
+    print_table(headers, rows, right=range(2, 8))
+    if bundles:
+        memory = bundles[0].manifest["memory"]
+        unknown = ", ".join(name.replace("_", " ") for name, value in sorted(memory.items()) if value is None)
+        if unknown:
+            print(f"Memory not yet counted: {unknown}.")
+        metrics = {
+            bundle.manifest["accuracy"]["metric"]["data"] for bundle in bundles if bundle.manifest["accuracy"]["metric"]
+        }
+        if metrics:
+            print(f"Task metric measured on: {', '.join(sorted(metrics))}.")
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Metrics, then single findings, then notes."""
+    for table in (evaluation.metrics, evaluation.details):
+        if table is not None:
+            keys = list(table.columns)
+            numbers = [
+                index for index, key in enumerate(keys) if any(isinstance(row[key], float) for row in table.rows)
+            ]
+            rows = [[cell_text(row[key]) for key in keys] for row in table.rows]
+            print_table(list(table.columns.values()), rows, right=numbers)
+    for note in evaluation.notes:
+        print(note)
+
+
+def cell_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
