@@ -9,7 +9,7 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,14 @@ def _entity(
         raise EdgekitError(f"{name}: labels of shape {labels.shape} do not fit {rows}.")
     if not np.isin(labels, (0, 1)).all():
         raise EdgekitError(f"{name}: labels must be 0 or 1.")
-    return Entity(name, train, test, labels.astype(np.uint8), interpretation)
+    return Entity(name, train, test, labels.astype(np.uint8), tuple(_labelled(s, labels) for s in interpretation))
+
+
+def _labelled(segment: Interpretation, labels: npt.NDArray[np.generic]) -> Interpretation:
+    """The segment with its last row included: SMD's files write the row after it, ASD's the row itself."""
+    start, end = segment.start, segment.end
+    beyond = end >= len(labels) or not labels[end]
+    return replace(segment, end=end - 1) if beyond and end > start else segment
 
 
 def _npz(path: Path) -> Entity:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,18 @@ def train(
             f"{source} has {len(series.values)} rows: {config.window + options.batch - 1} are needed for one batch "
             f"of {options.batch} windows of {config.window} rows."
         )
-    # The variance heads are driven to zero and drag weights and Adam's moments into denormals, which cost tenfold time.
-    torch.set_flush_denormal(True)
+    with flushed_denormals():
+        return _train(series, config, options, state_path, source, on_epoch)
+
+
+def _train(
+    series: Series,
+    config: StackVAEGConfig,
+    options: TrainingOptions,
+    state_path: Path,
+    source: str,
+    on_epoch: Callable[[EpochReport], None],
+) -> Checkpoint:
     scaling = Scaling.fit(series.values)
     scaled = torch.from_numpy(np.ascontiguousarray(scaling(series.values).T))
     windows = scaled.unfold(1, config.window, 1)  # (C, T - w + 1, w), a view
@@ -141,6 +152,20 @@ def _finish(module: StackVAEG, series: Series, scaling: Scaling, training: dict[
         statistics=TelemetryStatistics.from_series(scaled),
         training=training,
     )
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Takes denormal numbers as zero meanwhile.
+
+    The variance heads are driven to zero and drag weights and Adam's moments into denormals, which cost an x86 CPU
+    tenfold time.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 class _State:
