@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from edgekit.bundle import Bundle
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from edgekit.models.tasks import Evaluation
 
 
@@ -29,19 +31,42 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
-    """A table on stdout; as wide as its content where stdout is no terminal, so that nothing is cut in a file."""
-    from rich import box
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = (), trailing: int = 0
+) -> None:
+    """A table on stdout; as wide as its content where stdout is no terminal, so that nothing is cut in a file.
+
+    Args:
+        headers: one per column.
+        rows: one cell per column.
+        right: columns of numbers.
+        trailing: so many of the last columns move into a line below the table each, where the terminal is too narrow.
+    """
     from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False, soft_wrap=False)
+    cells, numbers = [list(row) for row in rows], set(right)
+    table = _table(headers, cells, numbers)
+    natural = console.measure(table, options=console.options.update_width(1000)).maximum
+    if not trailing or natural <= console.width or not sys.stdout.isatty():
+        console.print(table)
+        return
+    console.print(_table(headers[:-trailing], [row[:-trailing] for row in cells], numbers))
+    for row in cells:
+        for header, cell in zip(headers[-trailing:], row[-trailing:], strict=True):
+            console.print(f"{row[0]}, {header}: {cell}", soft_wrap=True)
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[int]) -> Table:
+    from rich import box
     from rich.table import Table
 
-    numbers = set(right)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, header in enumerate(headers):
         table.add_column(header, justify="right" if index in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+    return table
 
 
 def worst_outputs(accuracy: Mapping[str, Any]) -> tuple[str, str]:
@@ -103,7 +128,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
             )
         )
     headers = ("model", "recipe", "size", "weights", "arena", "delegated", "max error", "SNR", "task metric", "bundle")
-    print_table(headers, rows, right=range(2, 8))
+    print_table(headers, rows, right=range(2, 8), trailing=2)
     if bundles:
         memory = bundles[0].manifest["memory"]
         unknown = ", ".join(name.replace("_", " ") for name, value in sorted(memory.items()) if value is None)
@@ -114,6 +139,19 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         }
         if metrics:
             print(f"Task metric measured on: {', '.join(sorted(metrics))}.")
+
+
+def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A manifest's memory parts with their sizes as text, the known ones first."""
+    rows = []
+    for name, value in sorted(memory.items(), key=lambda part: (part[1] is None, part[0])):
+        if name in ("by_method", "inputs_outputs_in_arena"):
+            continue
+        text = bytes_text(value)
+        if name == "inputs_outputs":
+            name, text = "inputs and outputs", f"{text} ({bytes_text(memory['inputs_outputs_in_arena'])} in the arena)"
+        rows.append((name.replace("_", " "), text))
+    return rows
 
 
 def print_evaluation(evaluation: Evaluation) -> None:

@@ -15,7 +15,7 @@ from edgekit.cli.options import PATH, json_option
 def command(bundle: Path, as_json: bool) -> None:
     """Show BUNDLE's methods, operators, delegates, sizes, memory parts, accuracy and hashes."""
     from edgekit.bundle import Bundle
-    from edgekit.report import bytes_text, metric_text, print_json, print_table
+    from edgekit.report import bytes_text, memory_rows, metric_text, print_json, print_table
 
     opened = Bundle.open(bundle)
     manifest = opened.manifest
@@ -51,10 +51,7 @@ def command(bundle: Path, as_json: bool) -> None:
     print(f"Not delegated: {outside or 'nothing'}")
     print(f"Kernels needed from the runtime: {', '.join(program.operators) or 'none'}")
 
-    parts = {name: value for name, value in manifest["memory"].items() if name != "by_method"}
-    print_table(
-        ("memory", "size"), [(name.replace("_", " "), bytes_text(value)) for name, value in parts.items()], right=(1,)
-    )
+    print_table(("memory", "size"), memory_rows(manifest["memory"]))
     accuracy = manifest["accuracy"]
     print_table(
         ("output", "max error", "SNR"),
