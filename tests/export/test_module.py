@@ -7,6 +7,7 @@ from torch import nn
 
 import edgekit
 from edgekit.errors import EdgekitError, GateError, UsageError
+from edgekit.report import delegated_share
 
 SIZES = ((32, 48), (64, 64))
 
@@ -159,20 +160,23 @@ def test_uncapturable_module_is_one_sentence(tmp_path):
 @pytest.mark.slow
 def test_undelegated_multiplications_are_counted_and_named(tmp_path):
     class Mixed(nn.Module):
-        """A product of two inputs' slices that XNNPACK leaves to portable kernels, then a Linear that it takes."""
+        """A Linear that XNNPACK takes, then one in double precision, which it leaves to the portable kernels."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.head = nn.Linear(8, 2)
+            self.head = nn.Linear(8, 5)
+            self.exact = nn.Linear(5, 3, dtype=torch.float64)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.head(torch.cumsum(x, 1)) @ torch.cumsum(x, 2)[0, :2].to(torch.float64).float()
+            return self.exact(self.head(x).double())
 
-    bundle = edgekit.export_module(Mixed().eval(), (torch.rand(1, 4, 8),), device="linux-x86_64", output_dir=tmp_path)
+    bundle = edgekit.export_module(Mixed().eval(), (torch.rand(4, 8),), device="linux-x86_64", output_dir=tmp_path)
     count = bundle.manifest["programs"][0]["delegation"]["forward"]
-    assert count["macs"] == 4 * 8 * 2 + 4 * 2 * 8
-    assert "aten::cumsum" in count["undelegated_operators"]
-    assert count["delegated_macs"] + sum(count["undelegated_macs"].values()) == count["macs"]
+    assert count["delegated_macs"] == 4 * 8 * 5
+    assert sum(count["undelegated_macs"].values()) == 4 * 5 * 3
+    assert count["macs"] == 4 * 8 * 5 + 4 * 5 * 3
+    assert set(count["undelegated_macs"]) <= set(count["undelegated_operators"])
+    assert delegated_share(bundle) == pytest.approx(160 / 220)
 
 
 @pytest.mark.slow

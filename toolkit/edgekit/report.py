@@ -154,8 +154,8 @@ def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def print_evaluation(evaluation: Evaluation) -> None:
-    """Metrics, then single findings, then notes."""
+def print_evaluation(evaluation: Evaluation, markdown: bool = False) -> None:
+    """Metrics, then single findings, then notes; as Markdown for a document."""
     for table in (evaluation.metrics, evaluation.details):
         if table is not None:
             keys = list(table.columns)
@@ -163,9 +163,17 @@ def print_evaluation(evaluation: Evaluation) -> None:
                 index for index, key in enumerate(keys) if any(isinstance(row[key], float) for row in table.rows)
             ]
             rows = [[cell_text(row[key]) for key in keys] for row in table.rows]
-            print_table(list(table.columns.values()), rows, right=numbers)
+            (_print_markdown if markdown else print_table)(list(table.columns.values()), rows, numbers)
     for note in evaluation.notes:
-        print(note)
+        print(f"- {note}" if markdown else note)
+
+
+def _print_markdown(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int]) -> None:
+    numbers = set(right)
+    rules = ["--:" if index in numbers else "---" for index in range(len(headers))]
+    for line in (headers, rules, *rows):
+        print(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |")
+    print()
 
 
 def cell_text(value: Any) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     "--recipe", "recipes", multiple=True, metavar="R", help="Export with it and evaluate that too; repeatable."
 )
 @click.option("--pictures", type=PATH, metavar="DIR", help="Draw scores and what the model learned into this folder.")
+@click.option("--markdown", is_flag=True, help="Print Markdown tables, for a document.")
 @seed_option
 @json_option
 @verbosity_options
@@ -35,6 +36,7 @@ def command(
     variant: str | None,
     recipes: tuple[str, ...],
     pictures: Path | None,
+    markdown: bool,
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -80,7 +82,9 @@ def command(
         details = evaluation.details.rows if evaluation.details else []
         print_json({"metrics": evaluation.metrics.rows, "details": details, "notes": list(evaluation.notes)})
         return
-    print_evaluation(evaluation)
+    print_evaluation(evaluation, markdown)
+    if markdown:
+        return
     if session is not None:
         print(f"Next: edgekit run {subject} --input FILE")
     else:

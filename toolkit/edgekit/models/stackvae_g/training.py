@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,16 @@ class TrainingOptions:
     step_factor: float = 0.8
     gradient_norm: float = 12.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 1), ("batch", 1), ("step_epochs", 1), ("seed", 0), ("weight_decay", 0.0)):
+            value = getattr(self, name)
+            if not low <= value < math.inf:
+                raise EdgekitError(f"training: {name} must be at least {low}, not {value}.")
+        for name in ("learning_rate", "step_factor", "gradient_norm"):
+            value = getattr(self, name)
+            if not 0.0 < value < math.inf:
+                raise EdgekitError(f"training: {name} must be finite and above 0, not {value}.")
 
 
 @dataclass(frozen=True)

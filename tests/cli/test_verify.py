@@ -1,0 +1,44 @@
+"""`edgekit verify` and `edgekit inspect` of a bundle."""
+
+import json
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from edgekit.bundle import Bundle
+
+
+def test_a_good_bundle(cli, pump_bundle):
+    result = cli("verify", pump_bundle)
+    assert result.code == 0
+    assert "answers within the gate of fp32" in result.out
+    found = json.loads(cli("verify", pump_bundle, "--json").out)
+    assert found["failures"] == []
+    assert {output["method"] for output in found["outputs"]} == {"forward_b1", "forward_b8"}
+    assert all(0 < output["max_abs"] < 1e-4 for output in found["outputs"])
+
+
+def test_other_answers_miss_the_gate(cli, pump_bundle, resealed):
+    def change(folder, fields) -> None:
+        samples = load_file(folder / "samples.safetensors")
+        for name in [name for name in samples if ".out." in name]:
+            samples[name] = np.asarray(samples[name] + 0.1, np.float32)
+        save_file(samples, folder / "samples.safetensors")
+
+    result = cli("verify", resealed(pump_bundle, change))
+    assert result.code == 3
+    assert "misses its accuracy gate here" in result.err
+
+
+def test_inspect_says_what_is_inside(cli, pump_bundle):
+    bundle = Bundle.open(pump_bundle)
+    result = cli("inspect", pump_bundle)
+    assert result.code == 0
+    for said in ("forward_b8", "XnnpackBackend", "aten::linear", "not yet counted", "in the arena)", "ROC AUC"):
+        assert said in result.out
+    for name, entry in bundle.manifest["files"].items():
+        assert name in result.out
+        assert entry["sha256"] in result.out
+    assert json.loads(cli("inspect", pump_bundle, "--json").out) == json.loads(
+        (pump_bundle / "manifest.json").read_text()
+    )
