@@ -58,6 +58,25 @@ def test_fused_last_step_equals_the_whole_model(channels, gamma):
     assert difference.abs().max() < 1e-6
 
 
+def test_equalised_features_have_one_range_and_the_same_answer():
+    module = make(5)
+    module.dec2.weight[::3] *= 40.0
+    module.dec2.weight[1] = 0.0  # never fires
+    module.dec2.bias[1] = -1.0
+    windows, others = torch.rand(64, 5, 100), torch.rand(16, 5, 100)
+    device = LastStepReconstruction(module)
+    before, seen = device(others), []
+    device.equalise(windows)
+    torch.testing.assert_close(device(others), before, rtol=1e-5, atol=1e-5)
+    device.dec2.register_forward_hook(lambda layer, inputs, output: seen.append(torch.relu(output)))
+    device(windows)
+    ranges = seen[0].amax(dim=(0, 1))
+    fired = ranges > 0
+    assert not fired[1]
+    assert fired.sum() > 50
+    torch.testing.assert_close(ranges[fired], ranges.max().expand(int(fired.sum())), rtol=1e-4, atol=0)
+
+
 def test_losses_against_their_formulas():
     """With both variances driven to zero the sampled terms are plain sums, worked out in float64."""
     module = make(4, window=8, hidden=6, latent=3, neighbours=2)

@@ -36,12 +36,32 @@ class LastStepReconstruction(nn.Module):
             self.newest = _linear(trained.x_mean.weight[-1:], trained.x_mean.bias[-1:])
 
     def forward(self, windows: Tensor) -> Tensor:
-        hidden = torch.relu(self.enc2(torch.relu(self.enc1(windows))))
-        # A constant Linear over the channels stays inside the delegate, where a batched product would not.
-        latent = self.mix(self.latent(hidden).transpose(1, 2)).transpose(1, 2)
-        features = torch.relu(self.dec2(torch.relu(self.dec1(latent))))
+        features = torch.relu(self.dec2(torch.relu(self.dec1(self._codes(windows)))))
         reconstruction: Tensor = self.newest(features).squeeze(2)
         return reconstruction
+
+    def _codes(self, windows: Tensor) -> Tensor:
+        hidden = torch.relu(self.enc2(torch.relu(self.enc1(windows))))
+        # A constant Linear over the channels stays inside the delegate, where a batched product would not.
+        codes: Tensor = self.mix(self.latent(hidden).transpose(1, 2)).transpose(1, 2)
+        return codes
+
+    @torch.no_grad()
+    def equalise(self, windows: Tensor) -> None:
+        """Brings every feature of the last hidden layer to the same range on windows (N, C, w), exactly.
+
+        A ReLU lets a positive factor through, so what divides a feature's weights multiplies those that read it (Nagel
+        et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019, section 4.1).
+        In int8 all features share one step: without this it is set by the widest, and the narrow ones drown in it.
+        """
+        features = torch.relu(self.dec2(torch.relu(self.dec1(self._codes(windows)))))
+        ranges = features.amax(dim=(0, 1))
+        widest = ranges.max()
+        # A feature that never fired keeps its scale.
+        factor = torch.where(ranges > 1e-6 * widest, ranges / widest, torch.ones_like(ranges))
+        self.dec2.weight /= factor[:, None]
+        self.dec2.bias /= factor
+        self.newest.weight *= factor
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

@@ -32,6 +32,9 @@ from .module import StackVAEG
 SHIPPED = "machine-2-1"
 SHIPPED_DATA = Path("smd") / f"{SHIPPED}.npz"
 
+#: Readings in the training windows that show the ranges of the last hidden features.
+EQUALISED_READINGS = 1 << 23
+
 #: Rows of generated telemetry where no data is at hand, and faults planted among them.
 GENERATED_ROWS, GENERATED_FAULTS = 4000, 12
 
@@ -110,15 +113,18 @@ class StackVAEGModel(Model):
         self.seed = seed
         self.checkpoint_sha256 = checkpoint_sha256
         self._reference = _NewestStep(checkpoint.module).eval()
-        self._device_module = LastStepReconstruction(checkpoint.module).eval()
 
     @property
     def reference(self) -> nn.Module:
         return self._reference
 
-    @property
+    @cached_property
     def device_module(self) -> nn.Module:
-        return self._device_module
+        module = LastStepReconstruction(self.checkpoint.module).eval()
+        config = self.checkpoint.config
+        count = max(1, EQUALISED_READINGS // (config.channels * config.window))
+        module.equalise(self._windows(self._train_rows, count, self.seed))
+        return module
 
     def methods(self) -> list[Method]:
         config = self.checkpoint.config
@@ -192,9 +198,14 @@ class StackVAEGModel(Model):
 
     def _draw(self, rows: FloatArray, method: Method, count: int, seed: int) -> list[tuple[Tensor, ...]]:
         """`count` inputs of a method, windows at random places of scaled rows."""
-        batch, window = method.spec.inputs[0].shape[0], self.checkpoint.config.window
+        batch = method.spec.inputs[0].shape[0]
+        return [(windows,) for windows in self._windows(rows, count * batch, seed).split(batch)]
+
+    def _windows(self, rows: FloatArray, count: int, seed: int) -> Tensor:
+        """Windows (count, C, w) at random places of scaled rows (T, C)."""
+        window = self.checkpoint.config.window
         if len(rows) < window:
             raise EdgekitError(f"the data has {len(rows)} rows, at least {window} are needed for one window.")
         windows = np.lib.stride_tricks.sliding_window_view(rows, window, axis=0)
-        places = np.random.default_rng(seed).integers(0, len(windows), (count, batch))
-        return [(torch.from_numpy(np.ascontiguousarray(windows[row])),) for row in places]
+        places = np.random.default_rng(seed).integers(0, len(windows), count)
+        return torch.from_numpy(np.ascontiguousarray(windows[places]))
