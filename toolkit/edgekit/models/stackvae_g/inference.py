@@ -59,9 +59,9 @@ class LastStepReconstruction(nn.Module):
         widest = ranges.max()
         # A feature that never fired keeps its scale.
         factor = torch.where(ranges > 1e-6 * widest, ranges / widest, torch.ones_like(ranges))
-        self.dec2.weight /= factor[:, None]
-        self.dec2.bias /= factor
-        self.newest.weight *= factor
+        self.dec2.weight.div_(factor[:, None])
+        self.dec2.bias.div_(factor)
+        self.newest.weight.mul_(factor)
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
