@@ -172,7 +172,9 @@ def test_an_interrupted_process_says_so():
         f"import edgekit.cli.list as l, time\nl._devices = lambda: (print('ready', flush=True), time.sleep(60))\n{MAIN}"
     )
     command = [sys.executable, "-c", script, "list", "devices"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A shell lets its background jobs ignore SIGINT, and they hand that down.
+    with subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "ready\n"
