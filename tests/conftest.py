@@ -62,8 +62,8 @@ def _run(*arguments: object) -> None:
         assert run([str(argument) for argument in arguments]) == 0
 
 
-def _export(folder: Path, *arguments: object) -> Path:
-    _run("export", "stackvae-g", "--device", "linux-x86_64", "-q", "-o", folder, *arguments)
+def _export(folder: Path, *arguments: object, model: str = "stackvae-g") -> Path:
+    _run("export", model, "--device", "linux-x86_64", "-q", "-o", folder, *arguments)
     (bundle,) = folder.iterdir()
     return bundle
 
@@ -106,6 +106,70 @@ def pump_bundle(pump_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory)
     """The pump's checkpoint as an fp32 bundle, with methods for batches of 1 and 8."""
     batches = ("--batch", 1, "--batch", 8)
     return _export(tmp_path_factory.mktemp("pump"), "--recipe", "fp32", "--checkpoint", pump_checkpoint, *batches)
+
+
+@pytest.fixture(scope="session")
+def frames_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generated infrared frames in SIRST's layout, `frames`: 12 to train on and 4 to test on, of 64x48."""
+    from edgekit.models.rpcanet.generator import generate_frames, write_dataset
+
+    folder = tmp_path_factory.mktemp("frames") / "frames"
+    frames = generate_frames(16, (64, 48), seed=3)
+    write_dataset(folder, frames[:12], frames[12:])
+    return folder
+
+
+def _rpcanet(path: Path, shape: tuple[int, bool, int, int]) -> Path:
+    """A small RPCANet with random weights whose logits cross the threshold, saved."""
+    import torch
+
+    from edgekit.models.rpcanet.checkpoint import Checkpoint, save_checkpoint
+    from edgekit.models.rpcanet.config import RPCANetConfig
+    from edgekit.models.rpcanet.generator import generate_frames
+    from edgekit.models.rpcanet.module import Objects, RPCANet
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        module = RPCANet(RPCANetConfig(*shape)).eval().requires_grad_(False)
+        for part in module.modules():
+            if isinstance(part, torch.nn.BatchNorm2d):
+                part.running_mean.normal_(0, 0.3)
+                part.running_var.uniform_(0.5, 2)
+            if isinstance(part, Objects):
+                part.epsilon.fill_(0.3)
+        # The last bias puts about a tenth of the pixels of a frame above 0.
+        image = torch.from_numpy(generate_frames(1, (64, 48), seed=9)[0].image)[None, None]
+        last = module.stage(-1).sparse
+        last.convs[-1].bias += module(image).quantile(0.9) / last.epsilon
+    save_checkpoint(Checkpoint(module, "custom", {"data": "nothing"}), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def plus_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small RPCANet++ of 2 stages and 8 channels with random weights: it pools over the whole frame."""
+    return _rpcanet(tmp_path_factory.mktemp("plus") / "plus.safetensors", (2, True, 8, 5))
+
+
+@pytest.fixture(scope="session")
+def local_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small RPCANet (v1) of 1 stage and 4 channels with random weights: a pixel depends on 13 around it."""
+    return _rpcanet(tmp_path_factory.mktemp("local") / "local.safetensors", (1, False, 4, 17))
+
+
+@pytest.fixture(scope="session")
+def plus_bundle(plus_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`plus_checkpoint` in fp32 for frames of 48x64, with the outputs of every stage."""
+    options = ("--recipe", "fp32", "--checkpoint", plus_checkpoint, "--set", "stage_outputs=true", "--size", "48x64")
+    return _export(tmp_path_factory.mktemp("plus"), *options, model="rpcanet")
+
+
+@pytest.fixture(scope="session")
+def local_bundle(local_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`local_checkpoint` in fp32 for frames of 40x48 and 64x56, one at a time or three."""
+    shapes = ("--size", "40x48", "--size", "64x56", "--batch", 1, "--batch", 3)
+    options = ("--recipe", "fp32", "--checkpoint", local_checkpoint, *shapes)
+    return _export(tmp_path_factory.mktemp("local"), *options, model="rpcanet")
 
 
 @pytest.fixture

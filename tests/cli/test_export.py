@@ -223,6 +223,8 @@ def test_data_does_not_fit(export, tmp_path, shape: tuple[int, int], gap: bool, 
 def test_options_that_do_not_fit(export, tmp_path):
     refuse(export("--data", tmp_path / "none.csv"), 2, "there is no data file or folder")
     refuse(export("--size", "8x8"), 2, "stackvae-g takes no --size")
+    refuse(export("--set", "stage_outputs=true"), 2, "stackvae-g has no setting 'stage_outputs' at export")
+    refuse(export("--set", "stage_outputs"), 2, "--set stage_outputs: write NAME=VALUE")
     assert not (tmp_path / "out").exists()
 
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from edgekit.errors import UsageError
 from edgekit.files import replacing
+from edgekit.images import Gray, Mask, Pixels, Value
 from edgekit.pipelines.detect_anomalies import Detection, Detector
+from edgekit.pipelines.segment import SegmentedObject
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Columns of a heat map; longer series are reduced to the largest value per column.
 HEAT_COLUMNS = 1600
+#: Overlays of smaller images are enlarged to about this width or height, so that outlines do not hide what they show.
+OVERLAY_SIDE = 768
+#: Objects that an overlay frames and numbers.
+NUMBERED_OBJECTS = 50
+#: Colours of what was found, of its box, and of what is labelled.
+FOUND, BOX, LABELLED = (255, 64, 64), (255, 208, 0), (0, 208, 96)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -96,3 +106,43 @@ def draw_detection(
     bar.set_label("error / channel threshold")
     bar.set_ticks([-2, -1, 0, 1, 2], labels=["0.01", "0.1", "1", "10", "100"])
     save_figure(figure, path)
+
+
+def draw_overlay(image: Gray, mask: Mask, objects: Sequence[SegmentedObject], labelled: Mask | None = None) -> Pixels:
+    """An image with what was found in it: red outlines, numbered yellow boxes, and green outlines of what is labelled.
+
+    Args:
+        image: (H, W) float32; shown from its darkest to its brightest value.
+        mask: (H, W) bool.
+        objects: of the mask; the first ones get boxes.
+        labelled: (H, W) bool, if known.
+
+    Returns:
+        (s H, s W, 3) uint8, s a whole number from 1.
+    """
+    from PIL import Image, ImageDraw
+
+    scale = max(1, OVERLAY_SIDE // max(image.shape))
+    low, high = float(image.min()), float(image.max())
+    gray = np.round(255 * (image - low) / max(high - low, 1e-6)).astype(np.uint8)
+    pixels = np.repeat(_enlarged(gray, scale)[:, :, None], 3, axis=2)
+    for outlined, colour in ((labelled, LABELLED), (mask, FOUND)):
+        if outlined is not None:
+            pixels[_outline(_enlarged(outlined, scale))] = colour
+    picture = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(picture)
+    for number, found in enumerate(objects[:NUMBERED_OBJECTS], 1):
+        top, left, bottom, right = (scale * side for side in found.box)
+        box = (left - 3, top - 3, right + 2, bottom + 2)
+        draw.rectangle(box, outline=BOX)
+        draw.text((right + 5, top - 8), str(number), fill=BOX)
+    return np.asarray(picture)
+
+
+def _enlarged(values: npt.NDArray[Value], scale: int) -> npt.NDArray[Value]:
+    return np.asarray(values.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+def _outline(mask: Mask) -> Mask:
+    """The pixels around a mask, which itself stays to be seen."""
+    return np.asarray(ndimage.binary_dilation(mask, np.ones((3, 3), np.bool_)) & ~mask)

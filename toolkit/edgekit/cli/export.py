@@ -12,6 +12,7 @@ from edgekit.cli.options import (
     force_option,
     frame_size,
     json_option,
+    name_value_pairs,
     seed_option,
     variant_option,
     verbosity_options,
@@ -27,6 +28,13 @@ from edgekit.cli.options import (
 @click.option("--data", type=PATH, metavar="PATH", help="Real data for calibration and for the task metric.")
 @click.option("--size", "sizes", type=frame_size, metavar="HxW", multiple=True, help="A frame size; one method each.")
 @click.option("--batch", "batches", type=click.IntRange(1, 65536), multiple=True, help="A batch size; repeatable.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the model, such as rpcanet's stage_outputs=true.",
+)
 @click.option("-o", "--output-dir", type=PATH, default=Path("bundles"), show_default=True, help="Where bundles go.")
 @seed_option
 @click.option("--dry-run", is_flag=True, help="Check the request and say what would be made.")
@@ -42,6 +50,7 @@ def command(
     data: Path | None,
     sizes: tuple[tuple[int, int], ...],
     batches: tuple[int, ...],
+    settings: tuple[str, ...],
     output_dir: Path,
     seed: int,
     dry_run: bool,
@@ -66,6 +75,7 @@ def command(
             ("--variant", variant),
             ("--size", sizes),
             ("--data", data),
+            ("--set", settings),
         ):
             if given:
                 raise UsageError(
@@ -80,7 +90,8 @@ def command(
     from edgekit.models.model import Request
     from edgekit.report import bundle_row, delegated_share, print_bundles, print_json, print_table
 
-    request = Request(variant, checkpoint, data, tuple(dict.fromkeys(batches)) or (1,), sizes, seed)
+    pairs = name_value_pairs(settings)
+    request = Request(variant, checkpoint, data, tuple(dict.fromkeys(batches)) or (1,), sizes, seed, pairs)
     jobs = []
     for entry in entries:
         model = entry.load(request)
@@ -148,4 +159,6 @@ def _next_step(bundle: object) -> str:
     assert isinstance(bundle, Bundle)
     if bundle.manifest["pipeline"]["name"] == "detect_anomalies":
         return f"run {bundle.path} --input SERIES.csv"
+    if bundle.manifest["pipeline"]["name"] == "segment":
+        return f"run {bundle.path} --input IMAGE.png"
     return f"inspect {bundle.path}"

@@ -33,25 +33,20 @@ def command(kind: str, as_json: bool) -> None:
 
 
 def _models() -> Listing:
-    from edgekit.export.capture import capture
-    from edgekit.export.macs import graph_macs
-    from edgekit.models.model import Request
     from edgekit.models.zoo import zoo
 
     values: list[dict[str, Any]] = []
     for entry in zoo():
         for variant in entry.variants:
-            model = entry.load(Request(variant=variant))
-            methods = model.methods()
-            graph = capture(model.device_module, methods)[methods[0].spec.name]
+            cost = entry.cost(variant)
             values.append(
                 {
                     "model": entry.name,
                     "variant": variant,
                     "task": entry.task,
-                    "parameters": model.parameters(),
-                    "macs": graph_macs(graph.graph_module),
-                    "input": [spec.describe() for spec in methods[0].spec.inputs],
+                    "parameters": cost.parameters,
+                    "macs": cost.macs,
+                    "input": [spec.describe() for spec in cost.inputs],
                     "summary": entry.summary,
                 }
             )

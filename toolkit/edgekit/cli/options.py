@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from edgekit.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +23,22 @@ def frame_size(text: str) -> tuple[int, int]:
 
 
 PATH = click.Path(path_type=Path)
+
+
+def name_value_pairs(settings: Iterable[str]) -> dict[str, str]:
+    """ "NAME=VALUE" texts as a mapping.
+
+    Raises:
+        UsageError: a text without a name or a sign of equality.
+    """
+    pairs = {}
+    for setting in settings:
+        name, sign, value = setting.partition("=")
+        if not sign or not name:
+            raise UsageError(f"--set {setting}: write NAME=VALUE.")
+        pairs[name] = value
+    return pairs
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 seed_option = click.option(

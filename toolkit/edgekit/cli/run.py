@@ -3,28 +3,87 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from edgekit.cli.options import PATH, force_option, json_option, verbosity_options
+from edgekit.cli.options import PATH, force_option, frame_size, json_option, verbosity_options
+from edgekit.errors import UsageError
 
 #: The part of this command that knows a task.
-TASKS = {"detect_anomalies": "edgekit.cli.run_detect_anomalies", "tensors": "edgekit.cli.run_tensors"}
+TASKS = {
+    "detect_anomalies": "edgekit.cli.run_detect_anomalies",
+    "segment": "edgekit.cli.run_segment",
+    "tensors": "edgekit.cli.run_tensors",
+}
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked for; what an option means is the task's affair, None where it was not given."""
+
+    inputs: tuple[Path, ...]
+    output: Path | None = None
+    threshold: str | None = None
+    picture: Path | None = None
+    size: tuple[int, int] | None = None
+    fit: str | None = None
+    force: bool = False
+    as_json: bool = False
+    quiet: bool = False
+
+    def refuse(self, *options: str) -> None:
+        """For a task that does not take some options.
+
+        Raises:
+            UsageError: one of them was given.
+        """
+        for option in options:
+            if getattr(self, option) is not None:
+                raise UsageError(f"--{option} does not belong to this bundle's task: leave it out.")
+
+    def check_free(self, path: Path) -> None:
+        """For a file that is to be written.
+
+        Raises:
+            UsageError: it exists, and was not to be replaced.
+        """
+        if path.exists() and not self.force:
+            raise UsageError(f"{path} exists: choose another file, or replace it with --force.")
 
 
 @click.command("run")
 @click.argument("bundle", type=PATH)
 @click.option(
-    "--input", "inputs", type=PATH, required=True, multiple=True, metavar="FILE", help="A series as .csv or .npy."
+    "--input",
+    "inputs",
+    type=PATH,
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help="A series (.csv, .npy) or an image (PNG, JPEG, TIFF, BMP); images: repeatable.",
 )
 @click.option(
-    "--output", type=PATH, metavar="FILE", help="Write every row's answer here (.csv or .json; tensors: .npz)."
+    "--output",
+    type=PATH,
+    metavar="FILE|DIR",
+    help="Anomalies: every row's answer (.csv, .json). Objects: the mask (.png), the list (.csv, .json), or a folder "
+    "for both and the overlay. Tensors: .npz.",
 )
 @click.option(
-    "--threshold", metavar="NAME|X", help="Anomalies: alarm above this score, or the fitted threshold of that name."
+    "--threshold",
+    metavar="NAME|X",
+    help="Alarm above this score, or the fitted threshold of that name; objects: above this logit.",
 )
-@click.option("--picture", type=PATH, metavar="FILE.png", help="Anomalies: draw scores, alarms and channels.")
+@click.option("--picture", type=PATH, metavar="FILE.png", help="Draw scores and alarms, or the image with its objects.")
+@click.option("--size", type=frame_size, metavar="HxW", help="Objects: which of the bundle's frame sizes.")
+@click.option(
+    "--fit",
+    metavar="resize|pad|tile",
+    help="Objects: how an image comes to the frame size; default: resize. Tiles overlap and are exact, where the "
+    "model allows it.",
+)
 @force_option
 @json_option
 @verbosity_options
@@ -34,6 +93,8 @@ def command(
     output: Path | None,
     threshold: str | None,
     picture: Path | None,
+    size: tuple[int, int] | None,
+    fit: str | None,
     force: bool,
     as_json: bool,
     quiet: bool,
@@ -41,18 +102,18 @@ def command(
     """Run BUNDLE on a FILE.
 
     Anomaly detection takes a series (rows by channels, .csv or .npy) and gives each row's score and alarm with the
-    channels ranked by their share in it. A bundle of your own module takes one .npy file per input.
+    channels ranked by their share in it. Segmentation takes images and gives a mask and a list of objects each. A
+    bundle of your own module takes one .npy file per input.
     """
     from edgekit.bundle import Bundle
-    from edgekit.errors import EdgekitError, UsageError
+    from edgekit.errors import EdgekitError
 
+    request = RunRequest(inputs, output, threshold, picture, size, fit, force, as_json, quiet)
     for path in (output, picture):
-        if path is not None and path.exists() and not force:
-            raise UsageError(f"{path} exists: choose another file, or replace it with --force.")
+        if path is not None and not path.is_dir():
+            request.check_free(path)
     opened = Bundle.open(bundle)
     task = str(opened.manifest["pipeline"].get("name"))
     if task not in TASKS:
         raise EdgekitError(f"{bundle} is for the task {task!r}, which this edgekit does not know: install a newer one.")
-    importlib.import_module(TASKS[task]).run(
-        opened, inputs, output=output, threshold=threshold, picture=picture, as_json=as_json, quiet=quiet
-    )
+    importlib.import_module(TASKS[task]).run(opened, request)

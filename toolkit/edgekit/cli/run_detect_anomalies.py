@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.bundle import Bundle
+from edgekit.cli.run import RunRequest
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import replacing
 from edgekit.pipelines.detect_anomalies import AnomalyPipeline, Detection, Detector
@@ -24,17 +25,10 @@ SHOWN_ALARMS = 20
 SHOWN_CHANNELS = 5
 
 
-def run(
-    bundle: Bundle,
-    inputs: tuple[Path, ...],
-    *,
-    output: Path | None,
-    threshold: str | None,
-    picture: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def run(bundle: Bundle, request: RunRequest) -> None:
     """Scores one series; prints its alarms, writes every row on request."""
+    request.refuse("size", "fit")
+    inputs, output, picture = request.inputs, request.output, request.picture
     if len(inputs) != 1:
         raise UsageError("anomaly detection takes one --input series.")
     if output is not None and output.suffix not in (".csv", ".json"):
@@ -48,7 +42,7 @@ def run(
             f"{inputs[0]} has {len(series.values)} rows, at least {settings.window} are needed for one score."
         )
     pipeline = AnomalyPipeline(Session(bundle))
-    detector = _with_threshold(pipeline.detector, threshold)
+    detector = _with_threshold(pipeline.detector, request.threshold)
     detection = replace_alarms(pipeline.detect(series.values), detector)
     alarms = find_alarms(detection, detector, series)
 
@@ -59,7 +53,7 @@ def run(
 
         draw_detection(detection, detector, picture, title=f"{inputs[0].name}, {bundle.name}")
     scored = int(np.isfinite(detection.scores).sum())
-    if as_json:
+    if request.as_json:
         print_json(
             {
                 "rows": len(series.values),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekit.bundle import Bundle
+from edgekit.cli.run import RunRequest
 from edgekit.errors import UsageError
 from edgekit.files import replacing
 from edgekit.report import print_json, print_table
@@ -15,19 +15,10 @@ from edgekit.series import read_npy
 from edgekit.session import Session
 
 
-def run(
-    bundle: Bundle,
-    inputs: tuple[Path, ...],
-    *,
-    output: Path | None,
-    threshold: str | None,
-    picture: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def run(bundle: Bundle, request: RunRequest) -> None:
     """One `.npy` per input; the method is picked by their shapes."""
-    if threshold is not None or picture is not None:
-        raise UsageError("--threshold and --picture belong to anomaly detection; this bundle gives plain tensors.")
+    request.refuse("threshold", "picture", "size", "fit")
+    inputs, output = request.inputs, request.output
     if output is not None and output.suffix != ".npz":
         raise UsageError(f"{output}: tensors are written as .npz.")
     for path in inputs:
@@ -51,7 +42,7 @@ def run(
         }
         for name, array in answers.items()
     ]
-    if as_json:
+    if request.as_json:
         print_json({"outputs": summary, "written": str(output) if output else None})
         return
     print_table(

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import PATH, force_option, json_option, seed_option, variant_option, verbosity_options
+from edgekit.cli.options import (
+    PATH,
+    force_option,
+    json_option,
+    name_value_pairs,
+    seed_option,
+    variant_option,
+    verbosity_options,
+)
 
 
 @click.command("train")
@@ -46,16 +54,10 @@ def command(
     The state is kept after every epoch: the same command goes on where it was stopped. A card with data, settings and
     metrics is written beside each checkpoint.
     """
-    from edgekit.errors import UsageError
     from edgekit.models.zoo import find_model
 
     entry = find_model(model)
-    pairs = {}
-    for setting in settings:
-        name, sign, value = setting.partition("=")
-        if not sign or not name:
-            raise UsageError(f"--set {setting}: write NAME=VALUE.")
-        pairs[name] = value
+    pairs = name_value_pairs(settings)
 
     from edgekit.cli.progress import display
     from edgekit.models.tasks import TrainRequest

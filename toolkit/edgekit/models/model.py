@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -50,6 +50,7 @@ class Request:
         batches: batch sizes, one method each.
         sizes: frame sizes (height, width), one method each; empty for the model's own.
         seed: for everything random.
+        settings: the model's own settings of an export by name, as text.
     """
 
     variant: str | None = None
@@ -58,6 +59,7 @@ class Request:
     batches: tuple[int, ...] = (1,)
     sizes: tuple[tuple[int, int], ...] = ()
     seed: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Model(ABC):
@@ -65,6 +67,8 @@ class Model(ABC):
 
     #: Names of submodules of `device_module` that int8 leaves in fp32.
     keep_fp32: tuple[str, ...] = ()
+    #: How int8 finds the range of an activation: by "histogram", which clips what is rare, or from "extremes".
+    activation_range: Literal["histogram", "extremes"] = "histogram"
     #: By how much the task metric may fall below the eager model's before the gate closes.
     max_metric_drop: float = 0.005
 

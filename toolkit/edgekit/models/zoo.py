@@ -11,6 +11,7 @@ from edgekit.errors import unknown_name
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgekit.models.cost import Cost
     from edgekit.models.model import Model, Request
     from edgekit.models.tasks import EvaluateRequest, Evaluation, TrainRequest
 
@@ -48,12 +49,25 @@ class ZooEntry:
         evaluation: Evaluation = importlib.import_module(f"{self.package}.evaluation").evaluate(request)
         return evaluation
 
+    def cost(self, variant: str) -> Cost:
+        """Parameters and multiply-accumulates of a variant at its default size; needs neither checkpoint nor torch."""
+        self._check_variant(variant)
+        cost: Cost = importlib.import_module(f"{self.package}.cost").cost(variant)
+        return cost
+
     def _check_variant(self, variant: str | None) -> None:
         if variant is not None and variant not in self.variants:
             raise unknown_name(f"variant of {self.name}", variant, self.variants, "edgekit list models")
 
 
 _ENTRIES = (
+    ZooEntry(
+        "rpcanet",
+        ("s1", "s2", "s3", "s6", "s9", "v1"),
+        "segment",
+        "small objects and defects in images, by robust PCA unfolded into stages",
+        "edgekit.models.rpcanet",
+    ),
     ZooEntry(
         "stackvae-g",
         ("base",),

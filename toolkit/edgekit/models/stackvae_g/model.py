@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
 from edgekit.models.model import Method, Metric, Model, Predict, Request
+from edgekit.models.settings import refuse_settings
 from edgekit.pipelines import detect_anomalies
 from edgekit.pipelines.detect_anomalies import FloatArray, Reconstruct, score_windows
 from edgekit.series import Series
@@ -43,6 +44,7 @@ def load(request: Request) -> StackVAEGModel:
     """The model for a request; without a checkpoint, the one that ships."""
     if request.sizes:
         raise UsageError("stackvae-g takes no --size: its window and channels come with the checkpoint.")
+    refuse_settings(request.settings, "stackvae-g")
     shipped = resources.files("edgekit.models.stackvae_g") / "checkpoints" / f"{SHIPPED}.safetensors"
     with nullcontext(request.checkpoint) if request.checkpoint else resources.as_file(shipped) as path:
         checkpoint = load_checkpoint(path)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import EdgekitError, UsageError, unknown_name
+from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import write_text
+from edgekit.models.settings import read_settings, settable
 from edgekit.models.tasks import TrainRequest
 from edgekit.pipelines.detect_anomalies import detect
 
@@ -20,14 +20,9 @@ from .inference import eager_reconstruct
 from .pictures import draw_graph
 from .training import EpochReport, TrainingOptions, train
 
-_TYPES = {"int": int, "float": float, "str": str}
-#: What `--set` changes, with the type of its value; channels come with the data.
-SETTINGS = {
-    field.name: (kind, _TYPES[str(field.type)])
-    for kind in (StackVAEGConfig, TrainingOptions)
-    for field in fields(kind)
-    if field.name not in ("channels", "epochs", "seed")
-}
+#: What `--set` changes; channels come with the data.
+MODEL_SETTINGS = settable(StackVAEGConfig, ("channels",))
+TRAINING_SETTINGS = settable(TrainingOptions, ("epochs", "seed"))
 
 
 def train_entities(request: TrainRequest) -> list[Path]:
@@ -80,23 +75,13 @@ def _train_entity(entity: Entity, path: Path, request: TrainRequest) -> None:
 
 
 def _settings(channels: int, request: TrainRequest) -> tuple[StackVAEGConfig, TrainingOptions]:
-    chosen: dict[type, dict[str, Any]] = {
-        StackVAEGConfig: {"channels": channels},
-        TrainingOptions: {"seed": request.seed},
-    }
+    values = read_settings(request.settings, MODEL_SETTINGS | TRAINING_SETTINGS, "edgekit train --help")
+    shape = {name: value for name, value in values.items() if name in MODEL_SETTINGS}
+    options = {name: value for name, value in values.items() if name in TRAINING_SETTINGS}
     if request.epochs is not None:
-        chosen[TrainingOptions]["epochs"] = request.epochs
-    for name, text in request.settings.items():
-        key = name.replace("-", "_")
-        if key not in SETTINGS:
-            raise unknown_name("setting", name, SETTINGS, "edgekit train --help")
-        kind, convert = SETTINGS[key]
-        try:
-            chosen[kind][key] = convert(text)
-        except ValueError as error:
-            raise UsageError(f"--set {name}: {text!r} is not a number.") from error
+        options["epochs"] = request.epochs
     try:
-        return StackVAEGConfig(**chosen[StackVAEGConfig]), TrainingOptions(**chosen[TrainingOptions])
+        return StackVAEGConfig(channels=channels, **shape), TrainingOptions(seed=request.seed, **options)
     except EdgekitError as error:
         raise UsageError(str(error)) from error
 

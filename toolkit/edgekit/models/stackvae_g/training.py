@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import torch
 from torch import nn
 
 from edgekit.errors import EdgekitError
-from edgekit.files import replacing
+from edgekit.models.training import Stateful, TrainingState, flushed_denormals
 from edgekit.pipelines.detect_anomalies import FloatArray, Scaling, score_windows
 from edgekit.series import Series
 
@@ -120,7 +118,8 @@ def _train(
     optimizer = torch.optim.Adam(module.parameters(), options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, options.step_epochs, options.step_factor)
     run = {"config": config.to_dict(), "options": asdict(options), "rows": len(series.values), "source": source}
-    state = _State(run, module, optimizer, schedule, generator)
+    parts: dict[str, Stateful] = {"module": module, "optimizer": optimizer, "schedule": schedule}
+    state = TrainingState(run, generator, parts)
 
     for epoch in range(state.load(state_path), options.epochs):
         sums = torch.zeros(3, dtype=torch.float64)
@@ -163,56 +162,3 @@ def _finish(module: StackVAEG, series: Series, scaling: Scaling, training: dict[
         statistics=TelemetryStatistics.from_series(scaled),
         training=training,
     )
-
-
-@contextmanager
-def flushed_denormals() -> Iterator[None]:
-    """Takes denormal numbers as zero meanwhile.
-
-    The variance heads are driven to zero and drag weights and Adam's moments into denormals, which cost an x86 CPU
-    tenfold time.
-    """
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
-class _State:
-    """What an interrupted run needs to go on as if it had not been: weights, optimizer, schedule, random numbers."""
-
-    def __init__(
-        self,
-        run: dict[str, Any],
-        module: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-        generator: torch.Generator,
-    ) -> None:
-        self.run = run
-        self.parts: dict[str, Any] = {"module": module, "optimizer": optimizer, "schedule": schedule}
-        self.generator = generator
-
-    def save(self, path: Path, epoch: int) -> None:
-        state = {name: part.state_dict() for name, part in self.parts.items()}
-        with replacing(path) as temporary:
-            torch.save({"run": self.run, "epoch": epoch, "random": self.generator.get_state(), **state}, temporary)
-
-    def load(self, path: Path) -> int:
-        """Epochs already done; 0 when there is no state."""
-        if not path.exists():
-            return 0
-        try:
-            state = torch.load(path, weights_only=True)
-            if state["run"] != self.run:
-                raise EdgekitError(
-                    f"{path} belongs to a run with other data or settings: delete it to start again, "
-                    f"or repeat that run's settings to resume it."
-                )
-            for name, part in self.parts.items():
-                part.load_state_dict(state[name])
-            self.generator.set_state(state["random"])
-            return int(state["epoch"])
-        except (RuntimeError, KeyError, TypeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            raise EdgekitError(f"the training state {path} is damaged: delete it to start again.") from error

@@ -1,0 +1,250 @@
+"""RPCANet and RPCANet++ as the exporter sees them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgekit.errors import UsageError
+from edgekit.files import sha256_of
+from edgekit.images import MAX_PIXELS, MIN_SIDE, Gray, Mask
+from edgekit.models.model import Method, Metric, Model, Predict, Request
+from edgekit.models.settings import read_settings
+from edgekit.pipelines.segment import Map, Segmenter
+from edgekit.tensors import Array, MethodSpec, TensorSpec
+
+from .checkpoint import Checkpoint, load_checkpoint
+from .config import DEFAULT_SIZE
+from .data import Dataset, load_dataset
+from .generator import generate_frames
+from .inference import DeviceRPCANet, output_names, precise_modules
+from .metrics import Scores, blocks, score_frames
+from .module import RPCANet
+
+#: The variant that ships, and where its data set lies below EDGEKIT_DATA.
+SHIPPED, SHIPPED_DATA, SHIPPED_FOLDER = "s1", "sirst, train part", "sirst"
+#: Frames that the observers of int8 see at most: each has tens of thousands of pixels.
+CALIBRATION_FRAMES = 8
+#: Frames of the quick task metric at export; `evaluate` takes the whole test part.
+METRIC_FRAMES = 16
+#: Frames to evaluate on where there is no data.
+GENERATED_FRAMES = 16
+#: What `--set` changes at export, with the kind of its value.
+SETTINGS = {"stage_outputs": "bool"}
+
+
+def load(request: Request) -> RPCANetModel:
+    """The model for a request; without a checkpoint, the one that ships.
+
+    Raises:
+        UsageError: a variant that does not ship, or a size that no frame can have.
+        EdgekitError: the checkpoint or the data does not fit.
+    """
+    with nullcontext(request.checkpoint) if request.checkpoint else _shipped(request.variant or SHIPPED) as path:
+        checkpoint = load_checkpoint(path, request.variant)
+        digest = sha256_of(path)
+    options = read_settings(request.settings, SETTINGS, "edgekit export --help")
+    dataset = _dataset(request, checkpoint)
+    return RPCANetModel(checkpoint, dataset, request.sizes, request.batches, request.seed, digest, **options)
+
+
+@contextmanager
+def _shipped(variant: str) -> Iterator[Path]:
+    file = resources.files("edgekit.models.rpcanet") / "checkpoints" / f"{variant}.safetensors"
+    with resources.as_file(file) as path:
+        if not path.is_file():
+            raise UsageError(
+                f"no checkpoint of rpcanet {variant} ships: give one with --checkpoint (the authors' .pkl files fit), "
+                f"or take --variant {SHIPPED}."
+            )
+        yield path
+
+
+def _dataset(request: Request, checkpoint: Checkpoint) -> Dataset | None:
+    """The data asked for, else what the checkpoint was trained on where it is at hand."""
+    if request.data is not None:
+        return load_dataset(request.data)
+    if "EDGEKIT_DATA" in os.environ and checkpoint.training.get("data") == SHIPPED_DATA:
+        folder = Path(os.environ["EDGEKIT_DATA"]) / SHIPPED_FOLDER
+        return load_dataset(folder) if folder.is_dir() else None
+    return None
+
+
+class StageReference(nn.Module):
+    """The trained module with the outputs that the device gives."""
+
+    def __init__(self, trained: RPCANet, stage_outputs: bool) -> None:
+        super().__init__()
+        self.trained = trained
+        self.stage_outputs = stage_outputs
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
+        if not self.stage_outputs:
+            logits: Tensor = self.trained(image)
+            return logits
+        stages = self.trained.decompose(image)
+        last = stages[-1].target
+        return (last, *(output for stage in stages for output in stage if output is not last))
+
+
+class RPCANetModel(Model):
+    """One checkpoint, exported for some frame sizes and batches.
+
+    Args:
+        checkpoint: the trained module.
+        dataset: images and masks for calibration and the metric; None for generated frames.
+        sizes: (height, width) of frames, one method each; empty for 256x256.
+        batches: frames per call, one method each.
+        seed: for everything random.
+        checkpoint_sha256: of the checkpoint's file, for the manifest.
+        stage_outputs: give background, objects and restored image of every stage as well.
+
+    Raises:
+        UsageError: a size that no frame can have, or a size or batch given twice.
+    """
+
+    name = "rpcanet"
+    max_metric_drop = 0.01
+    # The few bright pixels of a target are what is looked for; a histogram would clip them.
+    activation_range = "extremes"
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        dataset: Dataset | None = None,
+        sizes: Sequence[tuple[int, int]] = (),
+        batches: Sequence[int] = (1,),
+        seed: int = 0,
+        checkpoint_sha256: str | None = None,
+        stage_outputs: bool = False,
+    ) -> None:
+        for height, width in sizes:
+            if min(height, width) < MIN_SIDE or height * width > MAX_PIXELS:
+                raise UsageError(
+                    f"rpcanet takes no frames of {height}x{width}: each side needs {MIN_SIDE} pixels or more, "
+                    f"all together at most {MAX_PIXELS >> 20} million."
+                )
+        if len(set(sizes)) < len(sizes) or len(set(batches)) < len(batches):
+            raise UsageError("the same --size or --batch is given twice: give each once.")
+        self.checkpoint = checkpoint
+        self.dataset = dataset
+        self.sizes = tuple(sizes)
+        self.batches = tuple(batches)
+        self.seed = seed
+        self.checkpoint_sha256 = checkpoint_sha256
+        self.stage_outputs = stage_outputs
+        self._reference = StageReference(checkpoint.module, stage_outputs).eval()
+        self._device_module = DeviceRPCANet(checkpoint.module, stage_outputs)
+        self.keep_fp32 = precise_modules(self._device_module)
+
+    @property
+    def variant(self) -> str:
+        return self.checkpoint.variant
+
+    @property
+    def reference(self) -> nn.Module:
+        return self._reference
+
+    @property
+    def device_module(self) -> nn.Module:
+        return self._device_module
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width that metrics are taken at: those of the last method."""
+        return self.sizes[-1] if self.sizes else DEFAULT_SIZE
+
+    def methods(self) -> list[Method]:
+        """One per size and batch: `forward`, or `forward_HxW` where sizes are given, with `_bN` for several batches."""
+        names = output_names(self.checkpoint.module.config.stages, self.stage_outputs)
+        methods = []
+        for height, width in self.sizes or (DEFAULT_SIZE,):
+            for batch in self.batches:
+                name = f"forward_{height}x{width}" if self.sizes else "forward"
+                name += f"_b{batch}" if len(self.batches) > 1 else ""
+                shape = (batch, 1, height, width)
+                outputs = tuple(
+                    TensorSpec(output, shape, "float32", "logits" if output == "logits" else "brightness, 1 is white")
+                    for output in names
+                )
+                image = TensorSpec("image", shape, "float32", "brightness, 1 is white")
+                methods.append(Method(MethodSpec(name, (image,), outputs), (torch.zeros(shape),)))
+        return methods
+
+    def calibration(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
+        return self._inputs("train", method, min(count, CALIBRATION_FRAMES), self.seed)
+
+    def verification(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
+        return self._inputs("test", method, count, self.seed + 1)
+
+    def task_metric(self, predict: Predict | None) -> Metric | None:
+        scores = self.evaluate(predict, METRIC_FRAMES)
+        if self.dataset is None:
+            return Metric("IoU", scores.iou, "generated frames")
+        return Metric("IoU", scores.iou, f"{self.dataset.describe('test')}, {scores.images} images")
+
+    def evaluate(self, predict: Predict | None, limit: int | None = None) -> Scores:
+        """Scores of the test part by the authors' protocol, at the size and batch of the last method.
+
+        Args:
+            predict: runs one method; None for the reference itself.
+            limit: at most this many images, evenly spaced; None for all. Without data there are generated frames.
+
+        Raises:
+            EdgekitError: no mask has an object, or a picture cannot be read.
+        """
+        spec = self.methods()[-1].spec
+        predict = predict or self._eager
+        batch, _, height, width = spec.inputs[0].shape
+
+        def answer(images: Map) -> Map:
+            return np.asarray(predict(spec.name, (images,))[0])
+
+        return score_frames(self.test_frames((height, width), limit), answer, batch)
+
+    def pipeline(self) -> dict[str, Any]:
+        halo = self.checkpoint.module.config.halo(self.stage_outputs)
+        return Segmenter(threshold=0.0, halo=halo).to_dict()
+
+    def _eager(self, name: str, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        with torch.no_grad():
+            return (self.checkpoint.module(torch.from_numpy(inputs[0])).numpy(),)
+
+    def describe(self) -> dict[str, Any]:
+        return super().describe() | {
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "trained_on": self.checkpoint.training.get("data"),
+            "calibrated_on": self.dataset.describe("train") if self.dataset else "generated frames",
+        }
+
+    def test_frames(self, size: tuple[int, int], limit: int | None = None) -> Iterator[tuple[Gray, Mask]]:
+        """Images and masks of the test part, or generated ones, at a size; evenly spaced if limited."""
+        if self.dataset is None:
+            for frame in generate_frames(limit or GENERATED_FRAMES, size, self.seed + 1):
+                yield frame.image, frame.mask
+            return
+        pairs = self.dataset.part("test")
+        count = min(limit or len(pairs), len(pairs))
+        for place in range(count):
+            yield pairs[place * len(pairs) // count].load(size)
+
+    def _inputs(self, part: str, method: Method, count: int, seed: int) -> list[tuple[Tensor, ...]]:
+        """`count` inputs of a method, of random images."""
+        batch, _, height, width = method.spec.inputs[0].shape
+        images: list[Gray]
+        if self.dataset is None:
+            images = [frame.image for frame in generate_frames(count * batch, (height, width), seed)]
+        else:
+            pairs = self.dataset.part(part)
+            needed = count * batch
+            chosen = np.random.default_rng(seed).choice(len(pairs), needed, replace=needed > len(pairs))
+            images = [pairs[index].load((height, width))[0] for index in chosen]
+        return [(torch.from_numpy(np.stack(block)[:, None]),) for block in blocks(images, batch)]

@@ -1,0 +1,72 @@
+"""Settings that a user gives as NAME=VALUE text, turned into the fields of dataclasses; needs no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from edgekit.errors import UsageError, unknown_name
+
+
+def _truth(text: str) -> bool:
+    values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    return values[text.lower()]
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if match is None:
+        raise ValueError(text)
+    return int(match[1]), int(match[2])
+
+
+#: How a field's text is read, and what it must be, by the annotation of the field.
+_KINDS: Mapping[str, tuple[Callable[[str], Any], str]] = {
+    "int": (int, "a number"),
+    "float": (float, "a number"),
+    "str": (str, "text"),
+    "bool": (_truth, "true or false"),
+    "int | None": (lambda text: None if text.lower() == "none" else int(text), "a number or none"),
+    "tuple[int, int]": (_size, "a size, height x width, such as 256x320"),
+}
+
+
+def settable(kind: type, leave_out: Iterable[str] = ()) -> dict[str, str]:
+    """The fields of a dataclass that text can set, with their annotations."""
+    return {field.name: str(field.type) for field in fields(kind) if field.name not in set(leave_out)}
+
+
+def read_settings(given: Mapping[str, str], known: Mapping[str, str], listing: str) -> dict[str, Any]:
+    """Values by field name.
+
+    Args:
+        given: text by name; dashes count as underscores.
+        known: annotations by field name, as of `settable`.
+        listing: the command that tells the names, for the error.
+
+    Raises:
+        UsageError: an unknown name (the message names the nearest), or text of another kind.
+    """
+    values = {}
+    for name, text in given.items():
+        key = name.replace("-", "_")
+        if key not in known:
+            raise unknown_name("setting", name, known, listing)
+        read, wanted = _KINDS[known[key]]
+        try:
+            values[key] = read(text)
+        except (ValueError, KeyError) as error:
+            raise UsageError(f"--set {name}: {text!r} is not {wanted}.") from error
+    return values
+
+
+def refuse_settings(given: Mapping[str, str], model: str) -> None:
+    """For a model that has no settings at export.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if given:
+        raise UsageError(f"{model} has no setting {next(iter(given))!r} at export: leave --set out.")

@@ -1,0 +1,88 @@
+"""What the training of every model needs: a state that a stopped run goes on from, and no denormal numbers."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from edgekit.errors import EdgekitError
+from edgekit.files import replacing
+
+
+class Stateful(Protocol):
+    """A module, an optimizer, a schedule."""
+
+    def state_dict(self) -> Any: ...
+    def load_state_dict(self, state_dict: Any) -> Any: ...
+
+
+class TrainingState:
+    """What an interrupted run needs to go on as if it had not been.
+
+    Args:
+        run: what identifies the run: configuration, options, data; plain values.
+        generator: of all random numbers.
+        parts: modules, optimizers and schedules, by their names in the file.
+        kept: further values (tensors, numbers) by name; `load` replaces them.
+    """
+
+    def __init__(
+        self,
+        run: Mapping[str, Any],
+        generator: torch.Generator,
+        parts: Mapping[str, Stateful],
+        kept: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.run = dict(run)
+        self.generator = generator
+        self.parts = dict(parts)
+        self.kept = dict(kept or {})
+
+    def save(self, path: Path, epoch: int) -> None:
+        """Writes the whole file or nothing."""
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        state |= {"run": self.run, "epoch": epoch, "random": self.generator.get_state(), **self.kept}
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, path: Path) -> int:
+        """Epochs already done; 0 when there is no state.
+
+        Raises:
+            EdgekitError: the state is damaged, or of a run with other data or settings.
+        """
+        if not path.exists():
+            return 0
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if state["run"] != self.run:
+                raise EdgekitError(
+                    f"{path} belongs to a run with other data or settings: delete it to start again, "
+                    f"or repeat that run's settings to resume it."
+                )
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+            self.generator.set_state(state["random"])
+            self.kept = {name: state[name] for name in self.kept}
+            return int(state["epoch"])
+        except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+            raise EdgekitError(f"the training state {path} is damaged: delete it to start again.") from error
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Takes denormal numbers as zero meanwhile.
+
+    Weights that decay and faint sigmoids drag activations and Adam's moments into denormals, which cost an x86 CPU
+    tenfold time.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
