@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,9 @@ def export_module(
         recipe: a recipe's name; None for the device's default.
         output_dir: where the bundle's folder is made.
         name: of the bundle; None for the class's name.
-        calibration: real inputs for the observers of int8, of any of the sample shapes. Without it, inputs are drawn
-            with the samples' mean and spread, which tells int8 little about your data.
+        calibration: real inputs for the observers of int8, of any of the sample shapes; a fifth of them is kept back
+            for verification. Without it, inputs are drawn with the samples' mean and spread, which tells int8 little
+            about your data (a warning says so).
         keep_fp32: submodules that int8 leaves in fp32.
         seed: for everything random.
         force: replace the bundle that is there.
@@ -59,6 +61,8 @@ def export_module(
     """
     profile = load_profile(device)
     chosen = find_recipe(recipe or profile.default_recipe)
+    if chosen.calibration_samples and calibration is None:
+        warnings.warn(f"{chosen.name} is calibrated on random numbers: give real inputs as calibration=.", stacklevel=2)
     model = ModuleModel(module, sample_inputs, name, calibration, tuple(keep_fp32), seed)
     return export(model, profile, chosen, Path(output_dir) / bundle_name(model, profile, chosen), seed, force)
 
@@ -110,15 +114,26 @@ class ModuleModel(Model):
     def calibration(self, method: Method, count: int) -> list[Inputs]:
         if self._calibration is None:
             return [method.samples, *self._drawn(method, count - 1, self.seed)]
-        shapes = [sample.shape for sample in method.samples]
-        fitting = [inputs for inputs in self._calibration if [tensor.shape for tensor in inputs] == shapes]
-        if not fitting:
-            wanted = ", ".join("x".join(map(str, shape)) for shape in shapes)
+        observed, _ = self._split(method, self._calibration)
+        if not observed:
+            wanted = ", ".join("x".join(map(str, sample.shape)) for sample in method.samples)
             raise UsageError(f"calibration has no inputs of shape {wanted}: give some for every sample shape.")
-        return fitting[:count]
+        return observed[:count]
 
     def verification(self, method: Method, count: int) -> list[Inputs]:
-        return [method.samples, *self._drawn(method, count - 1, self.seed + 1)]
+        kept = self._split(method, self._calibration)[1] if self._calibration is not None else []
+        return [method.samples, *(kept or self._drawn(method, count, self.seed + 1))][:count]
+
+    def describe(self) -> dict[str, Any]:
+        given = self._calibration is not None
+        return super().describe() | {"calibrated_on": "inputs of the caller" if given else "random numbers"}
+
+    def _split(self, method: Method, inputs: list[Inputs]) -> tuple[list[Inputs], list[Inputs]]:
+        """The inputs of a method's shapes: those for the observers, those for verification."""
+        shapes = [sample.shape for sample in method.samples]
+        fitting = [tensors for tensors in inputs if [tensor.shape for tensor in tensors] == shapes]
+        observed = len(fitting) - len(fitting) // 5
+        return fitting[:observed], fitting[observed:]
 
     def task_metric(self, predict: Predict | None) -> Metric | None:
         return None

@@ -97,7 +97,7 @@ def pump_checkpoint(pump_data: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A small StackVAE-G of the pump: 5 channels, windows of 16 rows."""
     path = tmp_path_factory.mktemp("checkpoint") / "pump.safetensors"
     sizes = [word for setting in ("window=16", "hidden=8", "latent=4") for word in ("--set", setting)]
-    _run("train", "stackvae-g", "--data", pump_data, "-o", path, "--epochs", 20, "-q", *sizes)
+    _run("train", "stackvae-g", "--data", pump_data, "-o", path, "--epochs", 100, "-q", *sizes)
     return path
 
 

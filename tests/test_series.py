@@ -11,7 +11,7 @@ import pytest
 
 from edgekit import series as series_module
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.series import Series, read_npy, read_series
+from edgekit.series import Series, in_order, read_npy, read_series
 
 VALUES = np.array([[1.5, -2.0, 3e-3], [4.0, 5.25, 6e3]], np.float32)
 PLAIN = "1.5,-2,3e-3\n4,5.25,6e3\n"
@@ -113,8 +113,8 @@ def refuse(path: Path, channels: int | None = None, kind: type[EdgekitError] = E
         ("t,a,b\nx,1,2\ny,3,0x10\n", ", row 2, 'b': '0x10' is not a number"),
         ("t,a,b\nx,,2\ny,3?,4\n", ", row 2, 'a': '3?' is not a number"),
         # Not a table at all.
-        ("", " cannot be read as comma-separated values"),
-        ("\n\n", " cannot be read as comma-separated values"),
+        ("", " is empty: give rows of numbers"),
+        ("\n\n", " is empty: give rows of numbers"),
         ("a,b\n1,2\n3,4,5\n", " cannot be read as comma-separated values"),
         ("a,b\n1,2,3\n4,5,6\n", " cannot be read as comma-separated values"),
         (b"a,b\n\xff,2\n", " cannot be read as comma-separated values"),
@@ -139,7 +139,7 @@ def test_wrong_channel_count(tmp_path: Path, file, name: str):
     path = file(PLAIN, name)
     if name.endswith(".npy"):
         np.save(path, VALUES)
-    assert refuse(path, channels=4) == " has 3 channels, 4 are needed."
+    assert refuse(path, channels=4) == " has 3 channels, 4 are needed: give the columns that the model was trained on."
 
 
 @pytest.mark.parametrize(
@@ -209,3 +209,29 @@ def test_no_such_file_and_other_kinds(tmp_path: Path, file):
 def test_too_large(file, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(series_module, "MAX_SERIES_BYTES", len(PLAIN) - 1)
     assert "split it" in refuse(file(PLAIN))
+
+
+def test_channels_are_matched_by_name_where_there_are_names(tmp_path):
+    (tmp_path / "swapped.csv").write_text("time,b,a\nx,2,1\ny,4,3\n")
+    series = read_series(tmp_path / "swapped.csv")
+    ordered = in_order(series, ("a", "b"), "swapped.csv")
+    assert ordered.channels == ("a", "b")
+    assert ordered.values.tolist() == [[1, 2], [3, 4]]
+    assert ordered.times == series.times
+
+
+def test_channels_without_names_are_matched_by_place(tmp_path):
+    (tmp_path / "bare.csv").write_text("2,1\n4,3\n")
+    bare = in_order(read_series(tmp_path / "bare.csv"), ("a", "b"), "bare.csv")
+    assert (bare.channels, bare.values.tolist()) == (("a", "b"), [[2, 1], [4, 3]])
+    (tmp_path / "named.csv").write_text("b,a\n2,1\n")
+    named = in_order(read_series(tmp_path / "named.csv"), ("channel 1", "channel 2"), "named.csv")
+    assert named.values.tolist() == [[2, 1]]
+
+
+def test_other_names_are_refused(tmp_path):
+    (tmp_path / "other.csv").write_text("a,c\n2,1\n")
+    with pytest.raises(EdgekitError, match="has no channel 'b' but one called 'c'"):
+        in_order(read_series(tmp_path / "other.csv"), ("a", "b"), "other.csv")
+    with pytest.raises(EdgekitError, match="has 2 channels, 3 are needed: a, b, c"):
+        in_order(read_series(tmp_path / "other.csv"), ("a", "b", "c"), "other.csv")

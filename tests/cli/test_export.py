@@ -107,7 +107,11 @@ def test_json_quiet_and_force(export, occupied):
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
 def test_a_folder_that_is_not_empty(export, occupied, options: tuple[str, ...]):
     before = contents(occupied.parent)
-    refuse(export(*options), 2, f"{occupied} is not empty: choose another folder with -o, or replace it with --force.")
+    refuse(
+        export(*options),
+        2,
+        f"{occupied} is not empty: choose another folder (-o, output_dir), or replace it with --force (force=True).",
+    )
     assert contents(occupied.parent) == before
 
 
@@ -205,7 +209,7 @@ def test_checkpoint_of_another_model(export, tmp_path, metadata):
 @pytest.mark.parametrize(
     ("shape", "gap", "says"),
     [
-        ((600, 4), False, "has 4 channels, the checkpoint was trained on 5"),
+        ((600, 4), False, "has 4 channels, 5 are needed"),
         ((600, 5), True, "row 11, 'channel 3' is missing or not finite"),
         ((15, 5), False, "has 15 rows, at least 16 are needed"),
     ],
@@ -233,7 +237,7 @@ def test_options_that_do_not_fit(export, tmp_path):
 
 def test_a_gate_that_is_not_met_is_3(export, occupied, monkeypatch):
     before = contents(occupied.parent)
-    strict = replace(recipes.find_recipe("fp32"), max_relative_error=-1.0)
+    strict = replace(recipes.find_recipe("fp32"), min_snr_db=1000.0)
     monkeypatch.setitem(recipes._RECIPES, "fp32", strict)
     result = export("--force", "-q")
     refuse(result, 3, "gate not met")

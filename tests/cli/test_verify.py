@@ -30,6 +30,12 @@ def test_other_answers_miss_the_gate(cli, pump_bundle, resealed):
     assert "misses its accuracy gate here" in result.err
 
 
+def test_inspect_says_what_int8_was_calibrated_on(cli, int8_bundle, pump_bundle):
+    said = "Calibrated: stackvae-g on generated telemetry; for your own data give --data"
+    assert said in cli("inspect", int8_bundle).out
+    assert "Calibrated" not in cli("inspect", pump_bundle).out
+
+
 def test_inspect_says_what_is_inside(cli, pump_bundle):
     bundle = Bundle.open(pump_bundle)
     result = cli("inspect", pump_bundle)

@@ -33,8 +33,28 @@ def test_errors_over_all_samples():
     session = Answering([1.0, 2.0, 4.5], [0.0, -8.0, 1.0])
     (error,) = measure(session, [sample(1, 2, 4), sample(0, -8, 0)])
     assert error.max_abs == 1.0
-    assert error.relative == 1 / 8
-    assert error.snr_db == pytest.approx(10 * math.log10((1 + 4 + 16 + 64) / (0.25 + 1)))
+    assert error.relative == 1 / 12  # from -8 to 4
+    assert error.snr_db == pytest.approx(10 * math.log10(6 * np.var([1, 2, 4, 0, -8, 0]) / (0.25 + 1)))
+
+
+def test_a_constant_offset_is_no_signal():
+    """A head that always answers 5 where 4.99 to 5.01 is wanted is as far off as its output reaches."""
+    (error,) = measure(Answering([5, 5, 5]), [sample(4.99, 5.0, 5.01)])
+    assert error.relative == pytest.approx(0.5, rel=1e-3)
+    assert error.snr_db == pytest.approx(0.0, abs=0.01)
+    assert gate_failures([error], find_recipe("int8"), None)
+
+
+def test_float32_rounding_of_an_offset_is_no_failure():
+    (error,) = measure(Answering([1e4, 1e4 + 1e-3, 1e4]), [sample(1e4, 1e4, 1e4 + 1e-3)])
+    assert error.relative > 1e-4
+    assert not gate_failures([error], find_recipe("fp32"), None)
+
+
+def test_outputs_that_never_change_are_measured_by_their_size():
+    (error,) = measure(Answering([4, 4, 4]), [sample(5, 5, 5)])
+    assert (error.max_abs, error.relative) == (1.0, 0.2)
+    assert error.snr_db == pytest.approx(10 * math.log10(25))
 
 
 def test_equal_answers_have_no_ratio():

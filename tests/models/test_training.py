@@ -73,14 +73,14 @@ KNOWN = settable(Options, ("epochs",))
 
 def test_settings_of_every_kind():
     given = {"rate": "1e-3", "name": "x", "fast": "Yes", "crop": "none", "size": "32x48"}
-    assert read_settings(given, KNOWN, "help") == {
+    assert read_settings(given, KNOWN) == {
         "rate": 1e-3,
         "name": "x",
         "fast": True,
         "crop": None,
         "size": (32, 48),
     }
-    assert read_settings({"crop": "7", "fast": "0"}, KNOWN, "help") == {"crop": 7, "fast": False}
+    assert read_settings({"crop": "7", "fast": "0"}, KNOWN) == {"crop": 7, "fast": False}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_settings_of_every_kind():
 )
 def test_settings_that_do_not_fit(given: dict[str, str], says: str):
     with pytest.raises(UsageError, match=says):
-        read_settings(given, KNOWN, "help")
+        read_settings(given, KNOWN)
 
 
 def test_no_settings_at_all():

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Bundle:
     """
 
     path: Path
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def open(cls, path: Path | str, check_files: bool = True) -> Bundle:
@@ -109,17 +109,21 @@ def check_target(target: Path, force: bool) -> None:
     Raises:
         UsageError: the folder is not empty.
     """
-    above = next((folder for folder in target.parents if os.path.lexists(folder)), None)
+    above = next((folder for folder in target.absolute().parents if os.path.lexists(folder)), None)
     if above is not None and not above.is_dir():
-        raise UsageError(f"{above} is a file: choose another folder with -o.")
+        raise UsageError(f"{above} is a file: choose another folder (-o, output_dir).")
+    if above is not None and not os.access(above, os.W_OK | os.X_OK):
+        raise EdgekitError(f"cannot write {target}: no permission to write there; choose another folder.")
     if not os.path.lexists(target):
         return
     if not target.is_dir():
-        raise UsageError(f"{target} is a file: choose another folder with -o.")
+        raise UsageError(f"{target} is a file: choose another folder (-o, output_dir).")
     if not any(target.iterdir()):
         return
     if not force:
-        raise UsageError(f"{target} is not empty: choose another folder with -o, or replace it with --force.")
+        raise UsageError(
+            f"{target} is not empty: choose another folder (-o, output_dir), or replace it with --force (force=True)."
+        )
     if not manifest.is_bundle(target):
         raise UsageError(
             f"{target} is not empty and not a bundle, --force will not replace it: choose another with -o."

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Columns of a heat map; longer series are reduced to the largest value per column.
 HEAT_COLUMNS = 1600
+#: Rows whose time a picture of a series tells.
+TIME_LABELS = 7
 #: Overlays of smaller images are enlarged to about this width or height, so that outlines do not hide what they show.
 OVERLAY_SIDE = 768
 #: Objects that an overlay frames and numbers.
@@ -52,7 +54,12 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def draw_detection(
-    detection: Detection, detector: Detector, path: Path, labels: npt.NDArray[np.uint8] | None = None, title: str = ""
+    detection: Detection,
+    detector: Detector,
+    path: Path,
+    labels: npt.NDArray[np.uint8] | None = None,
+    title: str = "",
+    times: Sequence[str] | None = None,
 ) -> None:
     """Score over time with threshold and alarms, above a heat map of every channel's share of its own threshold.
 
@@ -62,7 +69,11 @@ def draw_detection(
         path: the PNG to write.
         labels: (T,) 1 where anomalous, drawn as a band if given.
         title: above the picture.
+        times: T row labels, written below the rows if given.
     """
+    import matplotlib
+    from matplotlib.ticker import NullFormatter
+
     figure = new_figure(13, 3.4 + 0.17 * len(detector.channels))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 0.17 * len(detector.channels) + 0.6])
     rows = np.arange(1, len(detection.scores) + 1)
@@ -82,6 +93,7 @@ def draw_detection(
     top.plot(rows[detection.alarms], detection.scores[detection.alarms], ".", ms=3, color="tab:red", label="alarm")
     top.axhline(detector.alarm_threshold, color="black", lw=0.8, ls="--", label=f"threshold ({detector.threshold})")
     top.set_yscale("log")
+    top.yaxis.set_minor_formatter(NullFormatter())
     top.set_ylabel("score (sum of squared errors)")
     top.legend(loc="upper left", ncols=4, fontsize=8)
     top.set_title(title)
@@ -89,19 +101,22 @@ def draw_detection(
     share = detection.errors / np.maximum(detector.channel_thresholds, 1e-12)
     width = -(-len(share) // HEAT_COLUMNS)
     padded = np.full((-(-len(share) // width) * width, share.shape[1]), np.nan, np.float32)
-    padded[: len(share)] = np.nan_to_num(share, nan=0.0)
-    columns = np.nanmax(padded.reshape(-1, width, share.shape[1]), axis=1)
+    padded[: len(share)] = share
+    columns = np.fmax.reduce(padded.reshape(-1, width, share.shape[1]), axis=1)
     image = bottom.imshow(
         np.log10(np.clip(columns.T, 1e-2, 1e2)),
         aspect="auto",
         interpolation="nearest",
-        cmap="magma",
+        cmap=matplotlib.colormaps["magma"].with_extremes(bad="0.8"),  # rows without a score
         vmin=-2,
         vmax=2,
         extent=(0.5, len(share) + 0.5, len(detector.channels) - 0.5, -0.5),
     )
     bottom.set_yticks(range(len(detector.channels)), detector.channels, fontsize=6)
     bottom.set_xlabel("row")
+    if times is not None:
+        places = np.unique(np.linspace(1, len(times), TIME_LABELS, dtype=int))
+        bottom.set_xticks(places, [f"{place}\n{times[place - 1]}" for place in places], fontsize=7)
     bar = figure.colorbar(image, ax=bottom, pad=0.01)
     bar.set_label("error / channel threshold")
     bar.set_ticks([-2, -1, 0, 1, 2], labels=["0.01", "0.1", "1", "10", "100"])

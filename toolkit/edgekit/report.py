@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from edgekit.models.tasks import Evaluation
 
 
+GENERATED_HINT = "; for your own data give --data (calibration= in Python)"
+
+
 def bytes_text(count: int | None) -> str:
     """ "146.7 kB" (powers of 1000); "not yet counted" for None."""
     if count is None:
@@ -63,7 +66,8 @@ def _table(headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[i
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, header in enumerate(headers):
-        table.add_column(header, justify="right" if index in numbers else "left", overflow="fold")
+        # The first column is what one copies into the next command.
+        table.add_column(header, justify="right" if index in numbers else "left", overflow="fold", no_wrap=index == 0)
     for row in rows:
         table.add_row(*row)
     return table
@@ -127,13 +131,25 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
                 row["path"],
             )
         )
-    headers = ("model", "recipe", "size", "weights", "arena", "delegated", "max error", "SNR", "task metric", "bundle")
+    headers = (
+        "model",
+        "recipe",
+        "size",
+        "weights",
+        "arena",
+        "delegated MACs",
+        "max error",
+        "SNR",
+        "task metric",
+        "bundle",
+    )
     print_table(headers, rows, right=range(2, 8), trailing=2)
     if bundles:
         memory = bundles[0].manifest["memory"]
         unknown = ", ".join(name.replace("_", " ") for name, value in sorted(memory.items()) if value is None)
         if unknown:
             print(f"Memory not yet counted: {unknown}.")
+        print_calibration(bundles)
         metrics = {
             bundle.manifest["accuracy"]["metric"]["data"] for bundle in bundles if bundle.manifest["accuracy"]["metric"]
         }
@@ -152,6 +168,18 @@ def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str]]:
             name, text = "inputs and outputs", f"{text} ({bytes_text(memory['inputs_outputs_in_arena'])} in the arena)"
         rows.append((name.replace("_", " "), text))
     return rows
+
+
+def print_calibration(bundles: Sequence[Bundle]) -> None:
+    """What int8 learned its ranges from, one line for all bundles; nothing for bundles without calibration."""
+    models = [bundle.manifest["model"] for bundle in bundles if bundle.manifest["recipe"].startswith("int8")]
+    sources = [f"{model['name']} on {model['calibrated_on']}" for model in models]
+    if sources:
+        print(f"Calibrated: {', '.join(sources)}{GENERATED_HINT if any(map(_made_up, sources)) else ''}.")
+
+
+def _made_up(source: str) -> bool:
+    return "generated" in source or "random" in source
 
 
 def print_evaluation(evaluation: Evaluation, markdown: bool = False) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,48 @@ class Series:
         values: (T, C) float32, finite.
         channels: C channel names, from the header where there is one, else "channel 1" and so on.
         times: T row labels (a leading column of text, such as a timestamp, or without a name), or None.
+        named: whether the channels' names come from a header.
     """
 
     values: npt.NDArray[np.float32]
     channels: tuple[str, ...]
     times: tuple[str, ...] | None = None
+    named: bool = False
+
+
+def in_order(series: Series, channels: Sequence[str], origin: object) -> Series:
+    """The series with exactly these channels: by name where it has a header, else by position.
+
+    Raises:
+        EdgekitError: another number of channels, or other names.
+    """
+    if len(series.channels) != len(channels):
+        raise EdgekitError(
+            f"{origin} has {len(series.channels)} channels, {len(channels)} are needed: {_listed(channels)}."
+        )
+    # Without a header at training there are no names to go by.
+    if not series.named or tuple(channels) == default_names(len(channels)):
+        return replace(series, channels=tuple(channels))
+    places = {name: index for index, name in enumerate(series.channels)}
+    missing = [name for name in channels if name not in places]
+    if missing:
+        strange = next(name for name in series.channels if name not in channels)
+        raise EdgekitError(
+            f"{origin} has no channel {missing[0]!r} but one called {strange!r}: name the columns as in training, or "
+            f"leave the header out to match them by position ({_listed(channels)})."
+        )
+    order = [places[name] for name in channels]
+    return replace(series, values=np.ascontiguousarray(series.values[:, order]), channels=tuple(channels))
+
+
+def default_names(count: int) -> tuple[str, ...]:
+    """What channels are called that have no name."""
+    return tuple(f"channel {index + 1}" for index in range(count))
+
+
+def _listed(channels: Sequence[str]) -> str:
+    shown = ", ".join(channels[:8])
+    return shown if len(channels) <= 8 else f"{shown}, ..."
 
 
 def read_series(path: Path, channels: int | None = None) -> Series:
@@ -43,7 +81,7 @@ def read_series(path: Path, channels: int | None = None) -> Series:
         EdgekitError: the file cannot be parsed, has missing values or another number of channels.
     """
     if not path.is_file():
-        raise UsageError(f"there is no file {path}.")
+        raise UsageError(f"there is no file {path}: check the path.")
     if path.stat().st_size > MAX_SERIES_BYTES:
         raise EdgekitError(f"{path} is larger than {MAX_SERIES_BYTES >> 30} GiB: split it into shorter series.")
     if path.suffix == ".npy":
@@ -54,7 +92,10 @@ def read_series(path: Path, channels: int | None = None) -> Series:
         raise UsageError(f"{path} is not a series: give a {', '.join(SERIES_SUFFIXES)} file.")
     check_values(series, path)
     if channels is not None and len(series.channels) != channels:
-        raise EdgekitError(f"{path} has {len(series.channels)} channels, {channels} are needed.")
+        raise EdgekitError(
+            f"{path} has {len(series.channels)} channels, {channels} are needed: give the columns that the model was "
+            f"trained on."
+        )
     return series
 
 
@@ -74,7 +115,7 @@ def _from_values(values: npt.NDArray[np.generic], path: Path) -> Series:
         raise EdgekitError(
             f"{path} holds {values.dtype} {values.shape}: a series is numbers of shape (rows, channels)."
         )
-    names = tuple(f"channel {index + 1}" for index in range(values.shape[1]))
+    names = default_names(values.shape[1])
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which the caller refuses
         return Series(np.ascontiguousarray(values, dtype=np.float32), names)
 
@@ -91,10 +132,12 @@ def _read_csv(path: Path) -> Series:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header has
             frame = pd.read_csv(path, header=header, index_col=False, encoding="utf-8-sig", skipinitialspace=True)
+    except pd.errors.EmptyDataError:
+        raise EdgekitError(f"{path} is empty: give rows of numbers, separated by commas.") from None
     except (ValueError, csv.Error, pd.errors.ParserWarning) as error:
         raise EdgekitError(f"{path} cannot be read as comma-separated values: {_first_line(error)}.") from error
     if frame.empty:
-        raise EdgekitError(f"{path} has no rows.")
+        raise EdgekitError(f"{path} has no rows: give rows of numbers below the header.")
     times = None
     labels = frame.iloc[:, 0]
     text = not pd.api.types.is_numeric_dtype(labels)
@@ -104,15 +147,17 @@ def _read_csv(path: Path) -> Series:
         frame = frame.iloc[:, 1:]
     if frame.shape[1] == 0:
         raise EdgekitError(f"{path} has no column of numbers: separate the columns by commas.")
-    names = tuple(str(name) if header == 0 else f"channel {index + 1}" for index, name in enumerate(frame.columns))
+    names = tuple(map(str, frame.columns)) if header == 0 else default_names(frame.shape[1])
     for index, name in enumerate(names):
         column = frame.iloc[:, index]
         if not pd.api.types.is_numeric_dtype(column):
             numbers = pd.to_numeric(column, errors="coerce")
             row = int(np.argmax((numbers.isna() & column.notna()).to_numpy()))
-            raise EdgekitError(f"{path}, row {row + 1}, {name!r}: {column.iloc[row]!r} is not a number.")
+            raise EdgekitError(
+                f"{path}, row {row + 1}, {name!r}: {column.iloc[row]!r} is not a number: mend or drop the row."
+            )
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which the caller refuses
-        return Series(np.ascontiguousarray(frame.to_numpy(dtype=np.float32)), names, times)
+        return Series(np.ascontiguousarray(frame.to_numpy(dtype=np.float32)), names, times, header == 0)
 
 
 def check_values(series: Series, origin: object) -> None:

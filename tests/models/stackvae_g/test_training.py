@@ -9,7 +9,7 @@ import torch
 from edgekit.errors import EdgekitError
 from edgekit.models.stackvae_g.config import StackVAEGConfig
 from edgekit.models.stackvae_g.generator import default_statistics, generate_telemetry
-from edgekit.models.stackvae_g.training import TrainingOptions, train
+from edgekit.models.stackvae_g.training import TrainingOptions, progress_text, train
 from edgekit.series import Series
 
 CONFIG = StackVAEGConfig(channels=3, window=12, hidden=8, latent=4)
@@ -46,6 +46,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(series, tmp_path):
     assert [report.epoch for report in reports] == [3, 4]
     torch.testing.assert_close(weights(resumed), weights(whole), rtol=0, atol=0)
     assert resumed.thresholds == whole.thresholds
+    assert resumed.training["reconstruction"] == whole.training["reconstruction"]
+    assert len(whole.training["reconstruction"]) == 4
     other = train(series, CONFIG, replace(OPTIONS, seed=1), tmp_path / "other.state", "pump")
     assert not torch.equal(weights(other), weights(whole))
 
@@ -55,6 +57,15 @@ def test_training_learns(series, tmp_path):
     train(series, CONFIG, replace(OPTIONS, epochs=12), tmp_path / "state", "pump", reports.append)
     assert reports[-1].reconstruction < reports[0].reconstruction
     assert all(0.0 <= report.off_diagonal <= 1.0 for report in reports)
+
+
+@pytest.mark.parametrize(
+    ("history", "falling"), [([9.0], True), ([9.0, 5.0], True), ([9.0, 5.0, 4.0, 3.0, 3.0, 2.9], False)]
+)
+def test_a_loss_that_still_falls_is_said(history, falling):
+    text = progress_text(history)
+    assert f"{history[0]:g} in the first epoch, {history[-1]:g} in the last" in text
+    assert ("more --epochs" in text) == falling
 
 
 def test_the_state_of_another_run_is_refused(series, tmp_path):

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 @click.command("evaluate")
 @click.argument("subject", metavar="MODEL|BUNDLE")
-@click.option("--data", type=PATH, required=True, metavar="PATH", help="Labelled data: a file or a folder.")
+@click.option(
+    "--data",
+    type=PATH,
+    required=True,
+    metavar="PATH",
+    help="Labelled data: an .npz (train, test, label), a folder of them, images with masks.",
+)
 @checkpoint_option
 @variant_option
 @click.option(

@@ -15,7 +15,7 @@ from edgekit.cli.options import PATH, json_option
 def command(bundle: Path, as_json: bool) -> None:
     """Show BUNDLE's methods, operators, delegates, sizes, memory parts, accuracy and hashes."""
     from edgekit.bundle import Bundle
-    from edgekit.report import bytes_text, memory_rows, metric_text, print_json, print_table
+    from edgekit.report import bytes_text, memory_rows, metric_text, print_calibration, print_json, print_table
 
     opened = Bundle.open(bundle)
     manifest = opened.manifest
@@ -31,7 +31,7 @@ def command(bundle: Path, as_json: bool) -> None:
     program = opened.program
     delegation = manifest["programs"][0]["delegation"]
     print_table(
-        ("method", "inputs", "outputs", "MACs", "delegated", "arena"),
+        ("method", "inputs", "outputs", "MACs", "delegated MACs", "arena"),
         [
             (
                 method.name,
@@ -65,6 +65,7 @@ def command(bundle: Path, as_json: bool) -> None:
         ],
         right=(1, 2),
     )
+    print_calibration([opened])
     metric = accuracy["metric"]
     print(f"Task metric: {metric_text(metric)}" + (f", measured on {metric['data']}" if metric else ""))
     print_table(

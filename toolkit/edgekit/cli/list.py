@@ -84,7 +84,7 @@ def _devices() -> Listing:
         for profile in profiles
     ]
     headers = ("device", "alias", "name", "CPU", "memory", "GPU", "default recipe")
-    return headers, rows, (4,), f"export --device {profiles[0].name}", [asdict(profile) for profile in profiles]
+    return headers, rows, (4,), "export --device jetson", [asdict(profile) for profile in profiles]
 
 
 def _recipes() -> Listing:

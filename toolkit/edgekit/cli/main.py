@@ -59,8 +59,10 @@ def run(arguments: Sequence[str]) -> int:
     """Runs a command line; gives its exit code."""
     try:
         cli.main(list(arguments), prog_name="edgekit", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "edgekit"
+        message = error.format_message().rstrip(".")
+        click.echo(f"edgekit: error: {message[:1].lower()}{message[1:]}: `{command} --help` shows how.", err=True)
         return UsageError.exit_code
     except EdgekitError as error:
         kind = "gate not met" if isinstance(error, GateError) else "error"
@@ -73,7 +75,8 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("edgekit: interrupted; nothing half-written was left.", err=True)
+        kept = " A training goes on where it was with the same command." if "train" in arguments[:1] else ""
+        click.echo(f"edgekit: interrupted; nothing half-written was left.{kept}", err=True)
         return 130
     except MemoryError:
         click.echo(

@@ -16,7 +16,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import replacing
 from edgekit.pipelines.detect_anomalies import AnomalyPipeline, Detection, Detector
 from edgekit.report import print_json, print_table
-from edgekit.series import Series, read_series
+from edgekit.series import Series, in_order, read_series
 from edgekit.session import Session
 
 #: Alarms that the table shows; the others are in the output file and in --json.
@@ -36,10 +36,11 @@ def run(bundle: Bundle, request: RunRequest) -> None:
     if picture is not None and picture.suffix.lower() != ".png":
         raise UsageError(f"{picture} is not the name of a picture: let it end in .png.")
     settings = Detector.from_dict(bundle.manifest["pipeline"])
-    series = read_series(inputs[0], channels=len(settings.channels))
+    series = in_order(read_series(inputs[0]), settings.channels, inputs[0])
     if len(series.values) < settings.window:
         raise EdgekitError(
-            f"{inputs[0]} has {len(series.values)} rows, at least {settings.window} are needed for one score."
+            f"{inputs[0]} has {len(series.values)} rows, at least {settings.window} are needed for one score: "
+            f"give a longer series."
         )
     pipeline = AnomalyPipeline(Session(bundle))
     detector = _with_threshold(pipeline.detector, request.threshold)
@@ -51,7 +52,7 @@ def run(bundle: Bundle, request: RunRequest) -> None:
     if picture is not None:
         from edgekit.pictures import draw_detection
 
-        draw_detection(detection, detector, picture, title=f"{inputs[0].name}, {bundle.name}")
+        draw_detection(detection, detector, picture, title=f"{inputs[0].name}, {bundle.name}", times=series.times)
     scored = int(np.isfinite(detection.scores).sum())
     if request.as_json:
         print_json(
@@ -70,6 +71,9 @@ def run(bundle: Bundle, request: RunRequest) -> None:
     )
     strongest = sorted(alarms, key=lambda alarm: -alarm["peak_score"])[:SHOWN_ALARMS]
     if strongest:
+        print(
+            "Rows count from 1. Kind: systematic is a channel and its neighbours in the graph, sensor a channel alone."
+        )
         print_table(
             ("rows", "peak score", "at row", "kind", "channels, largest share first"),
             [
@@ -134,7 +138,7 @@ def find_alarms(detection: Detection, detector: Detector, series: Series) -> lis
 
 
 def _write_rows(path: Path, detection: Detection, detector: Detector, series: Series) -> None:
-    """Every row: its number or time, score, alarm, kind of fault, and all channels ranked by their error."""
+    """Every row: number (from 1), time if there is one, score, alarm, kind of fault, channels ranked by their error."""
     import csv
 
     rows = (_row(index, detection, detector, series) for index in range(len(detection.scores)))
@@ -143,12 +147,13 @@ def _write_rows(path: Path, detection: Detection, detector: Detector, series: Se
             file.write("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
             return
         writer = csv.writer(file)
-        writer.writerow(["time" if series.times else "row", "score", "alarm", "diagnosis", "ranked_channels"])
+        time = ["time"] if series.times else []
+        writer.writerow(["row", *time, "score", "alarm", "diagnosis", "ranked_channels"])
         for row in rows:
             score = "" if row["score"] is None else f"{row['score']:.6g}"
-            writer.writerow(
-                [row["row"], score, int(row["alarm"]), row["diagnosis"] or "", ";".join(row["ranked_channels"])]
-            )
+            time = [row["time"]] if series.times else []
+            ranked = ";".join(row["ranked_channels"])
+            writer.writerow([row["row"], *time, score, int(row["alarm"]), row["diagnosis"] or "", ranked])
 
 
 def _row(index: int, detection: Detection, detector: Detector, series: Series) -> dict[str, Any]:
@@ -156,7 +161,8 @@ def _row(index: int, detection: Detection, detector: Detector, series: Series) -
     errors = detection.errors[index]
     scored = bool(np.isfinite(score))
     return {
-        "row": series.times[index] if series.times else index + 1,
+        "row": index + 1,
+        **({"time": series.times[index]} if series.times else {}),
         "score": float(f"{score:.6g}") if scored else None,
         "alarm": bool(detection.alarms[index]),
         "diagnosis": detector.diagnosis(errors) if detection.alarms[index] else None,

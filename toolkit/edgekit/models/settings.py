@@ -38,22 +38,21 @@ def settable(kind: type, leave_out: Iterable[str] = ()) -> dict[str, str]:
     return {field.name: str(field.type) for field in fields(kind) if field.name not in set(leave_out)}
 
 
-def read_settings(given: Mapping[str, str], known: Mapping[str, str], listing: str) -> dict[str, Any]:
+def read_settings(given: Mapping[str, str], known: Mapping[str, str]) -> dict[str, Any]:
     """Values by field name.
 
     Args:
         given: text by name; dashes count as underscores.
         known: annotations by field name, as of `settable`.
-        listing: the command that tells the names, for the error.
 
     Raises:
-        UsageError: an unknown name (the message names the nearest), or text of another kind.
+        UsageError: an unknown name (the message names the nearest and all), or text of another kind.
     """
     values = {}
     for name, text in given.items():
         key = name.replace("-", "_")
         if key not in known:
-            raise unknown_name("setting", name, known, listing)
+            raise unknown_name("setting", name, known)
         read, wanted = _KINDS[known[key]]
         try:
             values[key] = read(text)

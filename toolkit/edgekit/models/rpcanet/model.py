@@ -51,7 +51,7 @@ def load(request: Request) -> RPCANetModel:
     with nullcontext(request.checkpoint) if request.checkpoint else _shipped(request.variant or SHIPPED) as path:
         checkpoint = load_checkpoint(path, request.variant)
         digest = sha256_of(path)
-    options = read_settings(request.settings, SETTINGS, "edgekit export --help")
+    options = read_settings(request.settings, SETTINGS)
     dataset = _dataset(request, checkpoint)
     return RPCANetModel(checkpoint, dataset, request.sizes, request.batches, request.seed, digest, **options)
 

@@ -64,7 +64,7 @@ def train_entities(request: TrainRequest) -> list[Path]:
 
 
 def _settings(request: TrainRequest) -> tuple[TrainingOptions, str]:
-    values = read_settings(request.settings, SETTINGS, "edgekit train --help")
+    values = read_settings(request.settings, SETTINGS)
     device = values.pop("device", "cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=device)

@@ -12,6 +12,7 @@ import edgekit
 from .checkpoint import Checkpoint
 from .data import Entity
 from .evaluation import COLUMNS, NOTES
+from .training import progress_text
 
 
 def card_text(entity: Entity, checkpoint: Checkpoint, rows: Sequence[dict[str, Any]], command: str) -> str:
@@ -27,6 +28,7 @@ def card_text(entity: Entity, checkpoint: Checkpoint, rows: Sequence[dict[str, A
         f"- **Training**: {training['epochs']} epochs of batches of {training['batch']} windows, Adam at "
         f"{training['learning_rate']:g}, seed {training['seed']}; the last epoch is kept, nothing is chosen on test "
         "data.",
+        *([f"- **Loss**: {progress_text(history)}."] if (history := training.get("reconstruction")) else []),
         f"- **Model**: window {config.window}, hidden {config.hidden}, latent {config.latent}, "
         f"{config.kept_neighbours} neighbours, gamma {config.gamma:g}; {parameters:,} trained parameters.",
         f"- **Thresholds** on the score: {checkpoint.thresholds.pot:.4g} (POT, risk 1e-3), "

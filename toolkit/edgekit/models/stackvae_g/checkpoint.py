@@ -126,10 +126,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         clip = (float(header["clip"][0]), float(header["clip"][1]))
         training = dict(header["training"])
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise EdgekitError(f"{path} is not a StackVAE-G checkpoint (its header lacks {error}).") from error
+        raise EdgekitError(f"{path} is not a StackVAE-G checkpoint (its header lacks {error}): train one.") from error
     if len(channels) != config.channels:
         raise EdgekitError(
-            f"the checkpoint {path} names {len(channels)} channels, its configuration has {config.channels}."
+            f"the checkpoint {path} names {len(channels)} channels, its configuration has {config.channels}: "
+            f"copy it again."
         )
     module = StackVAEG(config).eval().requires_grad_(False)
     expected = {f"module.{name}": tuple(value.shape) for name, value in module.state_dict().items()}
@@ -160,7 +161,7 @@ def _check_tensors(path: Path, tensors: dict[str, torch.Tensor], expected: dict[
         if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
             raise EdgekitError(
                 f"the checkpoint {path}: {name} is {tensor.dtype} {tuple(tensor.shape)}, "
-                f"float32 {shape} is needed for its configuration."
+                f"float32 {shape} is needed for its configuration: it is damaged, or of another model."
             )
         if not torch.isfinite(tensor).all():
             raise EdgekitError(f"the checkpoint {path}: {name} has values that are not finite: train it again.")

@@ -8,7 +8,7 @@ import io
 import re
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.series import MAX_SERIES_BYTES, SERIES_SUFFIXES, Series, check_values, read_npy, read_series
+from edgekit.series import (
+    MAX_SERIES_BYTES,
+    SERIES_SUFFIXES,
+    Series,
+    check_values,
+    default_names,
+    in_order,
+    read_npy,
+    read_series,
+)
 
 from .metrics import Interpretation
 
@@ -38,6 +47,16 @@ class Entity:
     test: Series | None = None
     labels: npt.NDArray[np.uint8] | None = None
     interpretation: tuple[Interpretation, ...] = ()
+
+    def with_channels(self, channels: Sequence[str]) -> Entity:
+        """Both parts with a model's channels, see `edgekit.series.in_order`.
+
+        Raises:
+            EdgekitError: another number of channels, or other names.
+        """
+        train = in_order(self.train, channels, f"{self.name}, training part")
+        test = None if self.test is None else in_order(self.test, channels, f"{self.name}, test part")
+        return replace(self, train=train, test=test)
 
 
 def load_entities(path: Path) -> list[Entity]:
@@ -117,8 +136,7 @@ def _npz(path: Path) -> Entity:
 def _series(values: npt.NDArray[np.generic], origin: str) -> Series:
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise EdgekitError(f"{origin} is {values.dtype} {values.shape}: numbers of shape (rows, channels) are needed.")
-    names = tuple(f"channel {index + 1}" for index in range(values.shape[1]))
-    series = Series(np.ascontiguousarray(values, np.float32), names)
+    series = Series(np.ascontiguousarray(values, np.float32), default_names(values.shape[1]))
     check_values(series, origin)
     return series
 

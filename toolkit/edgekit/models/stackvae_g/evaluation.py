@@ -20,6 +20,7 @@ from edgekit.pipelines.detect_anomalies import (
     detect,
     session_reconstruct,
 )
+from edgekit.series import in_order
 
 from .checkpoint import load_checkpoint
 from .data import Entity, load_entities
@@ -121,15 +122,19 @@ def _detections(
 ) -> tuple[Detector, dict[str, Detection]]:
     """What every system says of the entity's test part, the eager model or the given bundle first."""
     if entity.test is None or entity.labels is None:
-        raise EdgekitError(f"{entity.name} in {request.data} has no labelled test part: metrics need one.")
-    rows = entity.test.values
+        raise EdgekitError(
+            f"{entity.name} in {request.data} has no labelled test part: give an .npz with arrays train, test and "
+            f"label (1 where anomalous), or a folder with train.csv, test.csv and label.csv."
+        )
     if model is None:
         assert request.session is not None
         pipeline = AnomalyPipeline(request.session)
         detector = pipeline.detector
+        rows = in_order(entity.test, detector.channels, f"{entity.name}, test part").values
         detections = {f"bundle {request.session.bundle.manifest['recipe']}": pipeline.detect(rows)}
     else:
         detector = model.checkpoint.detector()
+        rows = in_order(entity.test, detector.channels, f"{entity.name}, test part").values
         detections = {EAGER: detect(rows, detector, eager_reconstruct(model.reference))}
         for recipe, session in request.sessions(model).items():
             detections[f"bundle {recipe}"] = detect(rows, detector, session_reconstruct(session))

@@ -61,13 +61,7 @@ def _entity(request: Request, checkpoint: Checkpoint) -> Entity | None:
     if path is None:
         return None
     entities = load_entities(path)
-    entity = match_entity(entities, checkpoint, path)
-    if len(entity.train.channels) != checkpoint.config.channels:
-        raise EdgekitError(
-            f"{path}: {entity.name} has {len(entity.train.channels)} channels, "
-            f"the checkpoint was trained on {checkpoint.config.channels}."
-        )
-    return entity
+    return match_entity(entities, checkpoint, path).with_channels(checkpoint.channels)
 
 
 def match_entity(entities: list[Entity], checkpoint: Checkpoint, path: Path) -> Entity:

@@ -18,7 +18,7 @@ from .data import Entity, load_entities
 from .evaluation import EAGER, result_rows
 from .inference import eager_reconstruct
 from .pictures import draw_graph
-from .training import EpochReport, TrainingOptions, train
+from .training import EpochReport, TrainingOptions, progress_text, train
 
 #: What `--set` changes; channels come with the data.
 MODEL_SETTINGS = settable(StackVAEGConfig, ("channels",))
@@ -57,6 +57,8 @@ def _train_entity(entity: Entity, path: Path, request: TrainRequest) -> None:
 
     def on_epoch(report: EpochReport) -> None:
         nonlocal done
+        if not done and report.epoch > 1:
+            request.progress.say(f"{entity.name}: goes on after epoch {report.epoch - 1}, from {state}")
         note = f"reconstruction {report.reconstruction:.3f}, graph {report.graph:.3f}"
         request.progress.step(note, report.epoch - done)
         done = report.epoch
@@ -72,10 +74,11 @@ def _train_entity(entity: Entity, path: Path, request: TrainRequest) -> None:
         rows = result_rows(entity, detector, {EAGER: detection}, request.seed)
     write_text(path.with_suffix(".md"), card_text(entity, checkpoint, rows, _command(entity, request)))
     request.progress.done(f"trained, {path}")
+    request.progress.say(f"{entity.name}: {progress_text(checkpoint.training['reconstruction'])}")
 
 
 def _settings(channels: int, request: TrainRequest) -> tuple[StackVAEGConfig, TrainingOptions]:
-    values = read_settings(request.settings, MODEL_SETTINGS | TRAINING_SETTINGS, "edgekit train --help")
+    values = read_settings(request.settings, MODEL_SETTINGS | TRAINING_SETTINGS)
     shape = {name: value for name, value in values.items() if name in MODEL_SETTINGS}
     options = {name: value for name, value in values.items() if name in TRAINING_SETTINGS}
     if request.epochs is not None:
@@ -90,4 +93,5 @@ def _command(entity: Entity, request: TrainRequest) -> str:
     """The command that repeats this training; the data's place is the reader's."""
     settings = "".join(f" --set {name}={value}" for name, value in sorted(request.settings.items()))
     epochs = f" --epochs {request.epochs}" if request.epochs is not None else ""
-    return f"edgekit train stackvae-g --data {request.data.name} -o RUNS{epochs} --seed {request.seed}{settings}"
+    output = request.output.name if request.output.suffix else "RUNS"
+    return f"edgekit train stackvae-g --data {request.data.name} -o {output}{epochs} --seed {request.seed}{settings}"

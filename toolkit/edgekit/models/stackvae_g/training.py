@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from .thresholds import fit_thresholds
 #: Weight decay drives unused weights towards zero for ever. Below this they are set to zero: their products would be
 #: denormals, which cost an x86 CPU tenfold time in every answer.
 NEGLIGIBLE_WEIGHT = 1e-8
+#: A loss below this share of what it was after four fifths of the epochs has not settled.
+STILL_FALLING = 0.9
 #: Quantile of a channel's training errors above which the channel counts as anomalous in the diagnosis.
 CHANNEL_QUANTILE = 0.999
 #: But never below a hundredth of the channel's range, squared: what never moved in training is no fault at 0.1 %.
@@ -93,7 +95,7 @@ def train(
     if len(series.values) < config.window + options.batch - 1:
         raise EdgekitError(
             f"{source} has {len(series.values)} rows: {config.window + options.batch - 1} are needed for one batch "
-            f"of {options.batch} windows of {config.window} rows."
+            f"of {options.batch} windows of {config.window} rows; give more rows, or --set window=... or batch=...."
         )
     with flushed_denormals():
         return _train(series, config, options, state_path, source, on_epoch)
@@ -119,7 +121,7 @@ def _train(
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, options.step_epochs, options.step_factor)
     run = {"config": config.to_dict(), "options": asdict(options), "rows": len(series.values), "source": source}
     parts: dict[str, Stateful] = {"module": module, "optimizer": optimizer, "schedule": schedule}
-    state = TrainingState(run, generator, parts)
+    state = TrainingState(run, generator, parts, {"history": []})
 
     for epoch in range(state.load(state_path), options.epochs):
         sums = torch.zeros(3, dtype=torch.float64)
@@ -136,13 +138,25 @@ def _train(
         means = [float(mean) for mean in sums / len(batches)]
         if not np.isfinite(means).all():
             raise EdgekitError(f"training on {source} diverged in epoch {epoch + 1}: lower the learning rate.")
+        state.kept["history"].append(means[0])
         state.save(state_path, epoch + 1)
         with torch.no_grad():
             off_diagonal = 1.0 - float(module.graph().diagonal().mean())
         reconstruction, kl, graph = means
         on_epoch(EpochReport(epoch + 1, options.epochs, reconstruction, kl, graph, off_diagonal))
 
-    return _finish(module.eval().requires_grad_(False), series, scaling, {**asdict(options), "data": source})
+    history = [float(f"{loss:.4g}") for loss in state.kept["history"]]
+    training = {**asdict(options), "data": source, "reconstruction": history}
+    return _finish(module.eval().requires_grad_(False), series, scaling, training)
+
+
+def progress_text(history: Sequence[float]) -> str:
+    """One sentence on the mean reconstruction loss of every epoch; says when it was still falling at the end."""
+    first, last, late = history[0], history[-1], history[-1 - max(1, len(history) // 5)] if len(history) > 1 else None
+    text = f"reconstruction loss per window {first:.4g} in the first epoch, {last:.4g} in the last"
+    if late is None or last < STILL_FALLING * late:
+        return f"{text}, and still falling: more --epochs will help"
+    return text
 
 
 def _finish(module: StackVAEG, series: Series, scaling: Scaling, training: dict[str, Any]) -> Checkpoint:
