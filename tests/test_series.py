@@ -226,7 +226,7 @@ def test_channels_without_names_are_matched_by_place(tmp_path):
     assert (bare.channels, bare.values.tolist()) == (("a", "b"), [[2, 1], [4, 3]])
     (tmp_path / "named.csv").write_text("b,a\n2,1\n")
     named = in_order(read_series(tmp_path / "named.csv"), ("channel 1", "channel 2"), "named.csv")
-    assert named.values.tolist() == [[2, 1]]
+    assert (named.channels, named.values.tolist()) == (("b", "a"), [[2, 1]])
 
 
 def test_other_names_are_refused(tmp_path):

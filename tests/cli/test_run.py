@@ -54,7 +54,7 @@ def test_csv_in_csv_out(cli, pump_bundle, series, eager, tmp_path):
     assert any(eager.alarms)
     for row, errors in zip(written[15:], eager.errors[15:], strict=True):
         names = row["ranked_channels"].split(";")
-        assert sorted(names) == [f"channel {index}" for index in range(1, 6)]
+        assert sorted(names) == [f"sensor {index}" for index in range(1, 6)]
         assert names[0].endswith(str(int(np.argmax(errors)) + 1))
         assert bool(row["diagnosis"]) == (row["alarm"] == "1")
     assert f"Written: {output}" in result.out

@@ -35,7 +35,7 @@ class Series:
 
 
 def in_order(series: Series, channels: Sequence[str], origin: object) -> Series:
-    """The series with exactly these channels: by name where it has a header, else by position.
+    """The series with exactly these channels: by name where both have names, else by position.
 
     Raises:
         EdgekitError: another number of channels, or other names.
@@ -44,8 +44,9 @@ def in_order(series: Series, channels: Sequence[str], origin: object) -> Series:
         raise EdgekitError(
             f"{origin} has {len(series.channels)} channels, {len(channels)} are needed: {_listed(channels)}."
         )
-    # Without a header at training there are no names to go by.
-    if not series.named or tuple(channels) == default_names(len(channels)):
+    if tuple(channels) == default_names(len(channels)):  # trained without a header: no names to go by
+        return series
+    if not series.named:
         return replace(series, channels=tuple(channels))
     places = {name: index for index, name in enumerate(series.channels)}
     missing = [name for name in channels if name not in places]
