@@ -82,7 +82,7 @@ def test_a_folder_of_answers(cli, plus_bundle, plus_checkpoint, image, tmp_path)
         assert measured["energy_share"] == pytest.approx(values[0] ** 2 / (values**2).sum(), rel=1e-3)
         assert measured["sparsity"] == pytest.approx(float((stage.target > 0).float().mean()), abs=2 / mask.size)
     sheet = read_png(tmp_path / "out" / "frame.stages.png")
-    assert sheet.shape == (2 * 48 + 4, 3 * 64 + 2 * 4, 3)
+    assert sheet.shape == (16 + 2 * 48 + 4, 3 * 64 + 2 * 4, 3)
 
     overlay = read_png(tmp_path / "out" / "frame.overlay.png")
     assert overlay.shape == (12 * 48, 12 * 64, 3)

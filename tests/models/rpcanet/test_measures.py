@@ -7,7 +7,7 @@ import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.models.rpcanet.measures import energy_share, measure_stages, singular_values, sparsity
-from edgekit.models.rpcanet.pictures import GAP, heatmap, stage_sheet
+from edgekit.models.rpcanet.pictures import GAP, HEADING, heatmap, stage_sheet
 
 RANK_ONE = np.outer(np.arange(1, 13), np.arange(1, 17)).astype(np.float32)
 RANK_TWO = np.diag([3.0, 4.0] + [0.0] * 10).astype(np.float32)
@@ -65,6 +65,7 @@ def test_heatmap():
 
 def test_stage_sheet():
     sheet = stage_sheet([[RANK_ONE, TARGET, RANK_ONE], [TARGET, TARGET, TARGET]])
-    assert sheet.shape == (2 * 12 + GAP, 3 * 16 + 2 * GAP, 3)
-    np.testing.assert_array_equal(sheet[:12, 16 + GAP : 32 + GAP], heatmap(TARGET))
-    assert (sheet[12 : 12 + GAP] == 255).all()
+    assert sheet.shape == (HEADING + 2 * 12 + GAP, 3 * 16 + 2 * GAP, 3)
+    np.testing.assert_array_equal(sheet[HEADING : HEADING + 12, 16 + GAP : 32 + GAP], heatmap(TARGET))
+    assert (sheet[HEADING + 12 : HEADING + 12 + GAP] == 255).all()
+    assert (sheet[:HEADING] < 255).any()  # names of the columns

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw
 
 from edgekit.images import Pixels
 from edgekit.pictures import new_figure, save_figure
@@ -16,6 +17,8 @@ from .measures import StageMeasures
 
 Map = npt.NDArray[np.float32]
 
+#: What the columns of a sheet show, and the height of the line that says so.
+COLUMN_NAMES, HEADING = ("background B", "objects T", "restored D"), 16
 #: White pixels between the maps of a sheet.
 GAP = 4
 
@@ -31,15 +34,22 @@ def heatmap(values: Map) -> Pixels:
 
 
 def stage_sheet(stages: Sequence[Sequence[Map]]) -> Pixels:
-    """Maps (H, W) of every stage, in rows, as one picture (height, width, 3); each map has a scale of its own."""
+    """Maps (H, W) of every stage, in rows, as one picture (height, width, 3); each map has a scale of its own.
+
+    Above the columns stands what they show: background, objects, restored image.
+    """
     height, width = stages[0][0].shape
     rows, columns = len(stages), len(stages[0])
-    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
+    sheet = np.full((HEADING + rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
     for row, maps in enumerate(stages):
         for column, values in enumerate(maps):
-            top, left = row * (height + GAP), column * (width + GAP)
+            top, left = HEADING + row * (height + GAP), column * (width + GAP)
             sheet[top : top + height, left : left + width] = heatmap(values)
-    return sheet
+    picture = Image.fromarray(sheet)
+    draw = ImageDraw.Draw(picture)
+    for column, name in enumerate(COLUMN_NAMES[:columns]):
+        draw.text((column * (width + GAP) + 2, 2), name, fill=(0, 0, 0))
+    return np.asarray(picture)
 
 
 def draw_measures(measures: Sequence[StageMeasures], path: Path, title: str = "") -> None:
