@@ -138,7 +138,7 @@ def _result(path: Path, image: Gray, found: Segmentation) -> dict[str, Any]:
 
 def _measures(found: Segmentation, stages: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
     """How low in rank each stage's background is, and how sparse its objects are."""
-    from edgekit.models.rpcanet.measures import measure_stages
+    from edgekit.pipelines.segment_stages import measure_stages
 
     maps = _stage_maps(found, stages)
     return [measure.to_dict() for measure in measure_stages([[(stage[0], stage[1]) for stage in maps]])]
@@ -161,7 +161,7 @@ def _write(
     elif kind in ("overlay", "picture"):
         write_png(draw_overlay(image, found.mask, found.objects), target)
     elif kind == "stages":
-        from edgekit.models.rpcanet.pictures import stage_sheet
+        from edgekit.stage_pictures import stage_sheet
 
         write_png(stage_sheet(_stage_maps(found, stages)), target)
     elif target.suffix.lower() == ".json":

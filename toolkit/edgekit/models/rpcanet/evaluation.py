@@ -15,14 +15,14 @@ from edgekit.models.model import Request
 from edgekit.models.tasks import EvaluateRequest, Evaluation, ResultTable
 from edgekit.pictures import draw_overlay
 from edgekit.pipelines.segment import Map, find_objects
+from edgekit.pipelines.segment_stages import measure_stages
 from edgekit.session import Session
+from edgekit.stage_pictures import draw_measures, stage_sheet
 
 from .data import Dataset, load_dataset
-from .measures import measure_stages
 from .metrics import Scores, score_frames
 from .model import RPCANetModel, load
 from .module import RPCANet
-from .pictures import draw_measures, stage_sheet
 
 COLUMNS = {
     "system": "system",

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from edgekit.images import Pixels
 from edgekit.pictures import new_figure, save_figure
-
-from .measures import StageMeasures
-
-Map = npt.NDArray[np.float32]
+from edgekit.pipelines.segment import Map
+from edgekit.pipelines.segment_stages import StageMeasures
 
 #: What the columns of a sheet show, and the height of the line that says so.
 COLUMN_NAMES, HEADING = ("background B", "objects T", "restored D"), 16

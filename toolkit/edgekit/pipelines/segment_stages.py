@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.errors import EdgekitError
+from edgekit.pipelines.segment import Map
 
-Map = npt.NDArray[np.float32]
 #: Singular values that are shown.
 RANKS = 10
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError
-from edgekit.models.rpcanet.measures import energy_share, measure_stages, singular_values, sparsity
-from edgekit.models.rpcanet.pictures import GAP, HEADING, heatmap, stage_sheet
+from edgekit.pipelines.segment_stages import energy_share, measure_stages, singular_values, sparsity
+from edgekit.stage_pictures import GAP, HEADING, heatmap, stage_sheet
 
 RANK_ONE = np.outer(np.arange(1, 13), np.arange(1, 17)).astype(np.float32)
 RANK_TWO = np.diag([3.0, 4.0] + [0.0] * 10).astype(np.float32)
