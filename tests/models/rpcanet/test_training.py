@@ -16,7 +16,9 @@ from edgekit.models.rpcanet.module import RPCANet
 from edgekit.models.rpcanet.training import Images, TrainingOptions, _augmented, _batches, _corner, losses, train
 
 TINY = RPCANetConfig(2, True, 8, 7)
-OPTIONS = TrainingOptions(epochs=3, batch=3, size=(32, 32), crop=16, held_out=3, learning_rate=1e-3)
+OPTIONS = TrainingOptions(
+    epochs=3, batch=3, learning_rate=1e-3, size=(32, 32), crop=16, whole_frames=1, average=0.5, held_out=3
+)
 
 
 class InterruptionError(Exception):
@@ -92,6 +94,36 @@ def test_learning_rate_falls_to_zero(tmp_path, pairs):
     assert (group["betas"], group["weight_decay"]) == ((0.9, 0.999), 0)
 
 
+def test_running_mean_of_the_weights(tmp_path, pairs):
+    """Against the mean of the weights of every step, from a run that keeps those of the last; one step an epoch."""
+    options = replace(OPTIONS, epochs=3, batch=7)
+    path, steps = tmp_path / "state.pt", []
+
+    def keep(report):
+        steps.append(torch.load(path, weights_only=True))
+
+    last = train(pairs, TINY, replace(options, average=0.0), path, "frames", on_epoch=keep).module.state_dict()
+    assert any(all(torch.equal(step["module"][name], last[name]) for name in last) for step in steps)
+    train(pairs, TINY, options, tmp_path / "mean.pt", "frames")
+    mean = torch.load(tmp_path / "mean.pt", weights_only=True)["average"]
+    for name, value in last.items():
+        if value.is_floating_point():
+            first, second, third = (step["module"][name] for step in steps)
+            torch.testing.assert_close(mean[f"module.{name}"], first / 4 + second / 4 + third / 2)
+
+
+def test_the_last_epochs_see_whole_frames(tmp_path, pairs, monkeypatch):
+    sizes = []
+
+    def seen(module, images, masks):
+        sizes.append(tuple(images.shape[2:]))
+        return losses(module, images, masks)
+
+    monkeypatch.setattr("edgekit.models.rpcanet.training.losses", seen)
+    train(pairs, TINY, replace(OPTIONS, epochs=3, whole_frames=2), tmp_path / "state.pt", "frames")
+    assert sizes == [(16, 16)] * 2 + [(32, 32)] * 4
+
+
 def test_batches():
     assert _batches(7, 3) == [slice(0, 3), slice(3, 6)]
     assert _batches(8, 3) == [slice(0, 3), slice(3, 6), slice(6, 8)]
@@ -128,6 +160,10 @@ def test_bad_requests(tmp_path, pairs):
         train(pairs, TINY, replace(OPTIONS, batch=8), tmp_path / "state.pt", "frames")
     with pytest.raises(UsageError, match="batch of 2 or more"):
         replace(OPTIONS, batch=1)
+    with pytest.raises(UsageError, match=r"an average of 0 or more and below 1, not 1\.0"):
+        replace(OPTIONS, average=1.0)
+    with pytest.raises(UsageError, match="0 or more epochs of whole frames, not -1"):
+        replace(OPTIONS, whole_frames=-1)
     with pytest.raises(UsageError, match="crops of 64 do not fit frames of 32x32"):
         replace(OPTIONS, crop=64)
 

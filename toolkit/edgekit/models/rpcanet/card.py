@@ -24,6 +24,9 @@ def card_text(checkpoint: Checkpoint, row: Mapping[str, Any] | None, command: st
     training, config = checkpoint.training, checkpoint.module.config
     height, width = training["size"]
     crops = f"crops of {training['crop']}x{training['crop']}" if training["crop"] else "whole frames"
+    if training["crop"] and training["whole_frames"]:
+        crops += f" (whole frames in the last {training['whole_frames']} epochs)"
+    average = f"; running mean of the weights ({training['average']:g} a step)" if training["average"] else ""
     numbers = "bfloat16 convolutions, fp32 weights" if training["bfloat16"] else "fp32"
     parameters = sum(parameter.numel() for parameter in checkpoint.module.parameters())
     lines = [
@@ -33,7 +36,8 @@ def card_text(checkpoint: Checkpoint, row: Mapping[str, Any] | None, command: st
         f"- **Command**: `{command}` (edgekit {edgekit.__version__}, torch {torch.__version__.split('+')[0]}, "
         f"{training['device']}).",
         f"- **Training**: {training['epochs']} epochs of batches of {training['batch']} {crops}, frames resized to "
-        f"{height}x{width}; Adam at {training['learning_rate']:g}, falling to 0; {numbers}; seed {training['seed']}.",
+        f"{height}x{width}; Adam at {training['learning_rate']:g}, falling to 0{average}; {numbers}; "
+        f"seed {training['seed']}.",
         f"- **Choice**: the weights of epoch {training['epoch']}, the best on the held-out images "
         f"(IoU {100 * training['held_out_iou']:.2f} %). The test part was looked at once, after that. The paper's "
         "authors chose their checkpoints on the test part, which flatters their figures.",

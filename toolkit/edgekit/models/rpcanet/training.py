@@ -1,7 +1,8 @@
 """Training of one RPCANet: resumable after every epoch, repeatable from its seed.
 
-The loss and the augmentation are the authors'; the crops, and the choice of the checkpoint on images held out of the
-training part, are ours (the authors train on whole frames and choose on the test part).
+The loss and the augmentation are the authors'; the crops, the running mean of the weights, and the choice of the
+checkpoint on images held out of the training part, are ours (the authors train on whole frames, take the weights of one
+step, and choose on the test part).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.images import MIN_SIDE, Gray, Mask
@@ -46,6 +48,10 @@ class TrainingOptions:
         learning_rate: of Adam, at the start; it falls to 0 as a polynomial.
         size: frame size (height, width) that images are resized to.
         crop: side of the square crops trained on; None for whole frames.
+        whole_frames: epochs at the end that see whole frames instead of crops: the channel attention averages over
+            what it is shown, and the model will be shown whole frames.
+        average: share of the running mean of weights that stays at every step; the mean is what is scored and kept,
+            for single steps of so small objects scatter. 0 for the weights themselves.
         held_out: images of the training part on which the checkpoint is chosen.
         validate_every: epochs between two looks at the held-out images.
         bfloat16: compute convolutions in bfloat16: nearly twice as fast on a CPU or GPU that has it. Weights, losses
@@ -58,6 +64,8 @@ class TrainingOptions:
     learning_rate: float = 5e-4
     size: tuple[int, int] = (256, 256)
     crop: int | None = 128
+    whole_frames: int = 10
+    average: float = 0.995
     held_out: int = 40
     validate_every: int = 1
     bfloat16: bool = False
@@ -71,6 +79,10 @@ class TrainingOptions:
             )
         if not 0 < self.learning_rate < math.inf:
             raise UsageError(f"training needs a learning rate that is finite and above 0, not {self.learning_rate}.")
+        if not 0 <= self.average < 1:
+            raise UsageError(f"training needs an average of 0 or more and below 1, not {self.average}.")
+        if self.whole_frames < 0:
+            raise UsageError(f"training needs 0 or more epochs of whole frames, not {self.whole_frames}.")
         if min(self.size) < MIN_SIDE:
             raise UsageError(
                 f"training needs frames of {MIN_SIDE}x{MIN_SIDE} or more, not {self.size[0]}x{self.size[1]}."
@@ -81,7 +93,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch did: mean loss terms per crop; scores on the held-out images, where they were looked at."""
+    """What one epoch did: mean loss terms per image; scores on the held-out images, where they were looked at."""
 
     epoch: int
     epochs: int
@@ -176,36 +188,39 @@ def _train(
     if device == "cpu":
         use_fft(module)
     module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
     optimizer = torch.optim.Adam(module.parameters(), options.learning_rate)
     run = {"config": asdict(config), "options": asdict(options), "images": len(pairs), "source": source}
     kept: dict[str, Any] = {"best": {}, "best_iou": -1.0, "best_epoch": 0}
-    state = TrainingState(run, generator, {"module": module, "optimizer": optimizer}, kept)
+    state = TrainingState(run, generator, {"module": module, "average": average, "optimizer": optimizer}, kept)
     done = state.load(state_path)
 
     steps = len(_batches(len(training.images), options.batch))
     for epoch in range(done, options.epochs):
         module.train()
+        crop = options.crop if epoch < options.epochs - options.whole_frames else None
         sums = torch.zeros(2, dtype=torch.float64)
         shuffled = torch.randperm(len(training.images), generator=generator)
         for step, places in enumerate(_batches(len(shuffled), options.batch)):
             share = (epoch * steps + step) / (options.epochs * steps)
             for group in optimizer.param_groups:
                 group["lr"] = options.learning_rate * (1 - share) ** DECAY_POWER
-            images, masks = _augmented(training, shuffled[places], options.crop, generator)
+            images, masks = _augmented(training, shuffled[places], crop, generator)
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bfloat16):
                 found = losses(module, images.to(device), masks.to(device))
             optimizer.zero_grad()
             found.total.backward()
             optimizer.step()
+            average.update_parameters(module)
             sums += torch.stack([found.soft_iou, found.restoration]).detach().cpu().double()
         soft_iou, restoration = (sums / steps).tolist()
         if not np.isfinite([soft_iou, restoration]).all():
             raise EdgekitError(f"training on {source} diverged in epoch {epoch + 1}: lower the learning rate.")
         scores = None
         if (epoch + 1) % options.validate_every == 0 or epoch + 1 == options.epochs:
-            scores = evaluate(module, held_out, device)
+            scores = evaluate(average.module, held_out, device)
             if scores.iou > state.kept["best_iou"]:
-                best = copy.deepcopy(module.state_dict())
+                best = copy.deepcopy(average.module.state_dict())
                 state.kept = {"best": best, "best_iou": scores.iou, "best_epoch": epoch + 1}
         state.save(state_path, epoch + 1)
         chosen = (state.kept["best_iou"], state.kept["best_epoch"])
