@@ -1,0 +1,11 @@
+"""edgekit's operators as `torch.ops.edgekit.*`: importing this defines them and loads their native kernels."""
+
+from __future__ import annotations
+
+from edgekit.kernels import ops
+from edgekit.kernels.native import ISAS, isa, library_path, load_torch_binding, use_isa
+
+__all__ = ["ISAS", "isa", "library_path", "use_isa"]
+
+ops.define()
+load_torch_binding()

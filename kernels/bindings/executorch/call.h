@@ -1,0 +1,54 @@
+// What every ExecuTorch binding needs: a context on the runtime's thread pool, scratch, errors. No arithmetic here.
+#pragma once
+
+#include <executorch/runtime/kernel/kernel_includes.h>
+#include <executorch/runtime/kernel/operator_registry.h>
+#include <executorch/runtime/kernel/thread_parallel_interface.h>
+
+#include "edgekit/ops.h"
+
+namespace edgekit::executorch_binding {
+
+using executorch::aten::ScalarType;
+using executorch::aten::Tensor;
+using executorch::runtime::Error;
+using executorch::runtime::EValue;
+using executorch::runtime::KernelRuntimeContext;
+using executorch::runtime::Span;
+
+using Stack = Span<EValue *>;
+
+inline int threads() { return static_cast<int>(executorch::extension::get_thread_count()); }
+
+inline void run_tasks(void *, int tasks, void (*task)(void *, int), void *argument) {
+  executorch::extension::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t index = begin; index < end; ++index) task(argument, static_cast<int>(index));
+  });
+}
+
+// A context with scratch from the runtime; false if the runtime has none (the kernel has failed then).
+inline bool make_context(KernelRuntimeContext &runtime, size_t scratch_size, edgekit_context &context) {
+  void *scratch = nullptr;
+  if (scratch_size > 0) {
+    auto result = runtime.allocate_temp(scratch_size, 64);
+    if (!result.ok()) {
+      runtime.fail(result.error());
+      return false;
+    }
+    scratch = result.get();
+  }
+  context = {scratch, scratch_size, threads(), run_tasks, nullptr};
+  return true;
+}
+
+// Fails the kernel with a sentence, which goes to the runtime's log.
+inline void fail(KernelRuntimeContext &runtime, const char *sentence) {
+  ET_LOG(Error, "edgekit::%s", sentence);
+  runtime.fail(Error::InvalidArgument);
+}
+
+inline void check_status(KernelRuntimeContext &runtime, edgekit_status status) {
+  if (status != EDGEKIT_OK) fail(runtime, edgekit_last_error());
+}
+
+}  // namespace edgekit::executorch_binding
