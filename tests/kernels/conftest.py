@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,13 +47,10 @@ def threads() -> Iterator[Callable[[int], None]]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def as_program() -> Callable[..., Callable[..., list[np.ndarray]]]:
+class Program:
     """A module, lowered to ExecuTorch, as a function of its inputs."""
 
-    programs = []
-
-    def lower(module: nn.Module, *inputs: Tensor) -> Callable[..., list[np.ndarray]]:
+    def __init__(self, module: nn.Module, *inputs: Tensor) -> None:
         with captured_stderr():
             import executorch.runtime
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -64,14 +62,26 @@ def as_program() -> Callable[..., Callable[..., list[np.ndarray]]]:
             manager = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
             runtime = executorch.runtime.Runtime.get()
             load_executorch_binding()
+            self.buffer = bytes(manager.buffer)
             # A method does not keep its program alive.
-            program = runtime.load_program(manager.buffer)
-            programs.append(program)
-            method = program.load_method("forward")
+            self._program = runtime.load_program(self.buffer, enable_etdump=True)
+            self._method = self._program.load_method("forward")
 
-        def run(*arguments: Tensor) -> list[np.ndarray]:
-            return [np.array(output.numpy()) for output in method.execute(list(arguments))]
+    def __call__(self, *arguments: Tensor) -> list[np.ndarray]:
+        return [np.array(output.numpy()) for output in self._method.execute(list(arguments))]
 
-        return run
+    def profile(self, folder: Path, *arguments: Tensor) -> set[str]:
+        """The names of what was timed in one run."""
+        self(*arguments)
+        with captured_stderr():
+            from executorch.devtools import Inspector
 
-    return lower
+            self._program.write_etdump_result_to_file(str(folder / "etdump"), str(folder / "debug"))
+            blocks = Inspector(etdump_path=str(folder / "etdump")).event_blocks
+        return {event.name for block in blocks for event in block.events}
+
+
+@pytest.fixture
+def as_program() -> type[Program]:
+    """Lowers a module: `as_program(module, *inputs)`."""
+    return Program

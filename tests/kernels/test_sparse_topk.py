@@ -177,6 +177,11 @@ def test_program(isa, as_program, sort):
         assert np.array_equal(found[1], indices.numpy())
 
 
+def test_profiles_name_the_operator(as_program, tmp_path):
+    x = torch.randn(2, 12, 300)
+    assert "native_call_edgekit::sparse_topk.out" in as_program(Best(33), x).profile(tmp_path, x)
+
+
 def test_instruction_sets_by_name(monkeypatch):
     with pytest.raises(EdgekitError, match="unknown instruction set 'avx': did you mean 'avx2'"):
         kernels.use_isa("avx")

@@ -1,6 +1,7 @@
 // What every ExecuTorch binding needs: a context on the runtime's thread pool, scratch, errors. No arithmetic here.
 #pragma once
 
+#include <executorch/runtime/core/event_tracer_hooks.h>
 #include <executorch/runtime/kernel/kernel_includes.h>
 #include <executorch/runtime/kernel/operator_registry.h>
 #include <executorch/runtime/kernel/thread_parallel_interface.h>
@@ -17,6 +18,15 @@ using executorch::runtime::KernelRuntimeContext;
 using executorch::runtime::Span;
 
 using Stack = Span<EValue *>;
+
+// While it lives, the time counts as a call of this name in ExecuTorch's profile (ETDump).
+class Traced {
+ public:
+  Traced(KernelRuntimeContext &runtime, const char *name) : scope_(runtime.internal_event_tracer(), name) {}
+
+ private:
+  executorch::runtime::internal::EventTracerProfileOpScope scope_;
+};
 
 inline int threads() { return static_cast<int>(executorch::extension::get_thread_count()); }
 
