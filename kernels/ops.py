@@ -21,7 +21,7 @@ SPARSE_TOPK_OUT = (
     "(Tensor x, int k, bool sorted=True, *, Tensor(a!) values, Tensor(b!) indices) -> (Tensor(a!), Tensor(b!))"
 )
 
-# The length is there because an ExecuTorch operator must return a tensor; it depends on nothing that costs anything.
+# An ExecuTorch operator must return a tensor that is no argument of its functional form: here the new length.
 _KV_APPEND = (
     "(Tensor k, Tensor v, SymInt start_pos, Tensor(a!) k_cache, Tensor(b!) v_cache, "
     "Tensor(c!)? k_scale=None, Tensor(d!)? v_scale=None"
@@ -71,9 +71,9 @@ def kv_append(
         k, v: (H, T, d) float32 or float16, contiguous.
         start_pos: where the first row goes; known at run time.
         k_cache, v_cache: (H, T_max, d) float32, float16 or int8, contiguous; changed.
-        k_scale, v_scale: (H, T_max) float32, with int8 caches only; changed. A row of a head has the scale max|row| / 127
-            and quants row / scale, rounded half to even. A row of zeros has scale 0; one with an infinity or NaN has
-            scale NaN and quants 0.
+        k_scale, v_scale: (H, T_max) float32, with int8 caches only; changed. A row of a head has the scale
+            max|row| / 127 and quants row / scale, rounded half to even. A row of zeros has scale 0; one with infinity
+            or NaN has scale NaN and quants 0.
 
     Returns:
         The cache's new length, start_pos + T: int64, no dimensions.
@@ -100,10 +100,10 @@ def sparse_topk_attention(
     """SEA's attention: softmax over the tokens that an estimator's scores choose (arXiv:2310.01777).
 
     Row t stands at token start_pos + t and sees L = start_pos + t + 1 tokens. Of its H * K cells it chooses
-    n = max(1, round_half_even(H * k_budget * K / L)), at most all, by log_softmax(scores) of each head; equal ones rank by
-    head and cell, the lower first, NaN last. Cell m stands for the tokens from round(m * L / K) to
-    round((m + 1) * L / K) - 1, halves up. Then out = g1 * g0 * attention + (1 - g1) * v_mean, where a head without tokens
-    has attention 0. A row with n = H * K is dense attention.
+    n = max(1, round_half_even(H * k_budget * K / L)), at most all, by log_softmax(scores) of each head; equal ones rank
+    by head and cell, the lower first, NaN last. Cell m stands for the tokens from round(m * L / K) to
+    round((m + 1) * L / K) - 1, halves up. Then out = g1 * g0 * attention + (1 - g1) * v_mean, where a head without
+    tokens has attention 0. A row with n = H * K is dense attention.
 
     Args:
         q: (H, T, d) float32, scaled already.
@@ -140,8 +140,8 @@ def csr_matmul(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
         (..., R, N) float32. A row's products are added in the order of its entries.
 
     Raises:
-        RuntimeError: dtypes, layouts or shapes that do not fit, a column beyond C, or crow that falls; the sentence names
-            operator, argument and value.
+        RuntimeError: dtypes, layouts or shapes that do not fit, a column beyond C, or crow that falls; the sentence
+            names operator, argument and value.
     """
     return torch.ops.edgekit.csr_matmul(crow, col, val, x)  # type: ignore[no-any-return]
 

@@ -19,6 +19,12 @@ void csr_matmul_out(KernelRuntimeContext &runtime, Stack stack) {
       !check_tensor(runtime, kName, "col", col, ScalarType::Long, {col.numel()}) ||
       !check_tensor(runtime, kName, "val", val, ScalarType::Float, {col.numel()}))
     return;
+  constexpr ssize_t kMost = 16;
+  if (x.dim() > kMost) return fail(runtime, "csr_matmul: x has more than 16 dimensions.");
+  executorch::aten::SizesType sizes[kMost];
+  for (ssize_t dimension = 0; dimension < x.dim(); ++dimension)
+    sizes[dimension] = static_cast<executorch::aten::SizesType>(dimension == x.dim() - 2 ? rows : x.size(dimension));
+  if (!resize(runtime, y, sizes, static_cast<size_t>(x.dim()))) return;
   int64_t batch = 1;
   for (ssize_t dimension = 0; dimension < x.dim() - 2; ++dimension) batch *= x.size(dimension);
   if (y.scalar_type() != ScalarType::Float || y.numel() != batch * rows * n)

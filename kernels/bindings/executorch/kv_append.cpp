@@ -21,9 +21,10 @@ void kv_append_out(KernelRuntimeContext &runtime, Stack stack) {
     return;
   edgekit_context context;
   if (!make_context(runtime, 0, context)) return;
-  check_status(runtime, edgekit_kv_append(&context, &cache, type == ScalarType::Half ? EDGEKIT_FLOAT16 : EDGEKIT_FLOAT32,
-                                          k.const_data_ptr(), v.const_data_ptr(), rows, start_pos));
-  *out.mutable_data_ptr<int64_t>() = start_pos + rows;
+  const edgekit_dtype dtype = type == ScalarType::Half ? EDGEKIT_FLOAT16 : EDGEKIT_FLOAT32;
+  if (check_status(runtime, edgekit_kv_append(&context, &cache, dtype, k.const_data_ptr(), v.const_data_ptr(), rows,
+                                              start_pos)))
+    *out.mutable_data_ptr<int64_t>() = start_pos + rows;
 }
 
 const executorch::runtime::Kernel kKernels[] = {

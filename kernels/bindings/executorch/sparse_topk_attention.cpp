@@ -19,6 +19,7 @@ void attention_out(KernelRuntimeContext &runtime, Stack stack) {
       !check_tensor(runtime, kName, "scores", scores, ScalarType::Float, {cache.heads, rows, cells}) ||
       !check_tensor(runtime, kName, "gates", gates, ScalarType::Float, {cache.heads, rows, 2}) ||
       !check_tensor(runtime, kName, "v_mean", v_mean, ScalarType::Float, {cache.heads, rows, cache.size}) ||
+      !resize(runtime, out, q.sizes().data(), 3) ||
       !check_tensor(runtime, kName, "out", out, ScalarType::Float, {cache.heads, rows, cache.size}))
     return;
   edgekit_context context;
