@@ -6,18 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgekit.kernels as kernels
-from edgekit.errors import EdgekitError
 from edgekit.kernels import native, ops, reference
 
-
-def isas():
-    for isa in kernels.ISAS:
-        try:
-            kernels.use_isa(isa)
-            yield isa
-        except EdgekitError:
-            pass
-    kernels.use_isa(None)
+from .conftest import AVAILABLE
 
 
 def matrix(rows, columns, density, generator):
@@ -45,7 +36,7 @@ def test_same_as_reference(rows, columns, n, batch, density, seed):
     x = torch.randn(*batch, columns, n, generator=generator)
     expected = reference.csr_matmul(crow, col, val, x)
     answers = []
-    for isa in isas():
+    for isa in AVAILABLE:
         kernels.use_isa(isa)
         answers.append(ops.csr_matmul(crow, col, val, x))
         torch.testing.assert_close(answers[-1], expected, atol=1e-5, rtol=1e-5)
@@ -58,7 +49,7 @@ def test_special_numbers():
     val = torch.tensor([1.0, 0.0, -1.0])
     x = torch.tensor([[1.0, torch.nan, -0.0], [torch.inf, 1e38, 1e-45], [-torch.inf, 3e38, 1.0]])
     expected = torch.tensor([[torch.nan, torch.nan, 0.0], [torch.inf, -3e38, -1.0], [0.0, 0.0, 0.0]])
-    for isa in isas():
+    for isa in AVAILABLE:
         kernels.use_isa(isa)
         for copies in (1, 8):
             y = ops.csr_matmul(crow, col, val, x.repeat(1, copies))
@@ -134,7 +125,8 @@ def test_executorch_program():
     native.load_executorch_binding()
     exported = torch.export.export(Graph(), (torch.zeros(2, 30, 9),))
     program = to_edge_transform_and_lower(exported).to_executorch()
-    method = runtime.load_program(program.buffer).load_method("forward")
+    loaded = runtime.load_program(program.buffer)  # a method does not keep its program alive
+    method = loaded.load_method("forward")
     x = torch.randn(2, 30, 9)
     (answer,) = method.execute([x])
     assert torch.equal(answer, Graph()(x))

@@ -6,28 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgekit.kernels as kernels
-from edgekit.errors import EdgekitError
 from edgekit.kernels import native, ops, reference
+
+from .conftest import AVAILABLE
 
 DTYPES = (torch.float32, torch.float16, torch.int8)
 SPECIAL = (0.0, -0.0, torch.inf, -torch.inf, torch.nan, 1e-45, 1e-41, -3e-39, 3e38, 65520.0, 6e-8, 127.0)
-
-
-def isas():
-    for isa in kernels.ISAS:
-        try:
-            kernels.use_isa(isa)
-            yield isa
-        except EdgekitError:
-            pass
-    kernels.use_isa(None)
-
-
-@pytest.fixture(params=list(isas()))
-def isa(request):
-    kernels.use_isa(request.param)
-    yield request.param
-    kernels.use_isa(None)
 
 
 def empty_cache(heads, capacity, size, dtype):
@@ -64,7 +48,7 @@ def test_same_as_reference(case):
     heads, rows, size = k.shape
     expected = empty_cache(heads, capacity, size, dtype)
     reference.kv_append(k, v, start_pos, *expected)
-    for isa in isas():
+    for isa in AVAILABLE:
         kernels.use_isa(isa)
         caches = empty_cache(heads, capacity, size, dtype)
         length = ops.kv_append(k, v, start_pos, *caches)
@@ -183,7 +167,8 @@ def test_executorch_program_keeps_the_cache(dtype):
     answers = 0 if dtype == torch.float32 else 2 * 2 * 64 * 8 * 4 + 2 * 64 * 4
     assert sum(plan.non_const_buffer_sizes) < state + answers + 2048
 
-    method = runtime.load_program(program.buffer).load_method("forward")
+    loaded = runtime.load_program(program.buffer)  # a method does not keep its program alive
+    method = loaded.load_method("forward")
     expected = Cache(dtype)
     for position in (0, 3, 20, 61):
         k, v = torch.randn(2, 3, 8), torch.randn(2, 3, 8)

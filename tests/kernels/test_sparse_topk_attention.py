@@ -8,27 +8,11 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import edgekit.kernels as kernels
-from edgekit.errors import EdgekitError
 from edgekit.kernels import native, ops, reference
 
+from .conftest import AVAILABLE
+
 DTYPES = (torch.float32, torch.float16, torch.int8)
-
-
-def isas():
-    for isa in kernels.ISAS:
-        try:
-            kernels.use_isa(isa)
-            yield isa
-        except EdgekitError:
-            pass
-    kernels.use_isa(None)
-
-
-@pytest.fixture(params=list(isas()))
-def isa(request):
-    kernels.use_isa(request.param)
-    yield request.param
-    kernels.use_isa(None)
 
 
 def make_cache(k, v, capacity, dtype=torch.float32):
@@ -87,7 +71,7 @@ def check(case, k_budget, tolerance=2e-5):
     expected = reference.sparse_topk_attention(**case, k_budget=k_budget)
     counts = [reference.cell_count(heads, cells, case["start_pos"] + row + 1, k_budget) for row in range(rows)]
     sure = [row for row in range(rows) if decided(case["scores"], row, counts[row])]
-    for isa in isas():
+    for isa in AVAILABLE:
         kernels.use_isa(isa)
         out = ops.sparse_topk_attention(**case, k_budget=k_budget)
         torch.testing.assert_close(out[:, sure], expected[:, sure], atol=tolerance, rtol=tolerance, equal_nan=True)
@@ -328,7 +312,8 @@ def test_executorch_program(dtype):
     names = {operator.name for operator in plan.operators}
     assert {"edgekit::kv_append", "edgekit::sparse_topk_attention"} <= names
     assert not any("copy" in name for name in names), names
-    method = runtime.load_program(program.buffer).load_method("forward")
+    loaded = runtime.load_program(program.buffer)  # a method does not keep its program alive
+    method = loaded.load_method("forward")
     expected = Attention(dtype)
     position = 0
     for length in (20, 1, 1, 32, 5, 1):
