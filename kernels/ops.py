@@ -53,7 +53,7 @@ def sparse_topk(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]
     Raises:
         RuntimeError: another dtype or layout, or k out of range; the sentence names operator, argument and value.
     """
-    return torch.ops.edgekit.sparse_topk(x, k, sorted)  # type: ignore[no-any-return]
+    return torch.ops.edgekit.sparse_topk(x, k, sorted)
 
 
 def kv_append(
@@ -82,7 +82,7 @@ def kv_append(
         RuntimeError: dtypes or shapes that do not fit, or rows beyond the cache; the sentence names operator, argument
             and value.
     """
-    return torch.ops.edgekit.kv_append(k, v, start_pos, k_cache, v_cache, k_scale, v_scale)  # type: ignore[no-any-return]
+    return torch.ops.edgekit.kv_append(k, v, start_pos, k_cache, v_cache, k_scale, v_scale)
 
 
 def sparse_topk_attention(
@@ -122,7 +122,7 @@ def sparse_topk_attention(
         RuntimeError: dtypes, layouts or shapes that do not fit, or rows beyond the cache; the sentence names operator,
             argument and value.
     """
-    return torch.ops.edgekit.sparse_topk_attention(  # type: ignore[no-any-return]
+    return torch.ops.edgekit.sparse_topk_attention(
         q, k_cache, v_cache, scores, gates, v_mean, start_pos, k_budget, k_scale, v_scale
     )
 
@@ -143,7 +143,7 @@ def csr_matmul(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
         RuntimeError: dtypes, layouts or shapes that do not fit, a column beyond C, or crow that falls; the sentence
             names operator, argument and value.
     """
-    return torch.ops.edgekit.csr_matmul(crow, col, val, x)  # type: ignore[no-any-return]
+    return torch.ops.edgekit.csr_matmul(crow, col, val, x)
 
 
 def _kv_append_shapes(k: Tensor, *others: object) -> Tensor:
