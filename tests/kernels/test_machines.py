@@ -16,6 +16,8 @@ from edgekit.kernels import reference
 from . import machines
 from .conftest import AVAILABLE
 from .machines import Machine, OperatorError
+from .test_csr_matmul import matrix
+from .test_sparse_topk_attention import make_case
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +77,46 @@ def test_sparse_topk_refuses(runner):
 def test_an_instruction_set_that_the_machine_lacks(built):
     with pytest.raises(OperatorError, match='EDGEKIT_ISA is "avx2", which is not an instruction set of this CPU'):
         built("arm64").operator("sparse_topk", (0, 1, 5, 1, 1), np.zeros(5, np.float32), isa="avx2")
+
+
+DTYPES = {"float32": 0, "float16": 1, "int8": 2}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_kv_append_and_attention(runner, dtype):
+    """Rows into a cache, then attention over it; the second row of a pair of calls is a decode step."""
+    case = make_case(3, 5, 24, 16, 70, getattr(torch, dtype), seed=1, spread=3.0)
+    names = ("k_cache", "v_cache", "k_scale", "v_scale")
+    cache = [case[name] for name in names if name in case]
+    heads, capacity, size = cache[0].shape
+    about = [DTYPES[dtype], heads, capacity, size]
+    k, v = (torch.randn(heads, 2, size, generator=torch.Generator().manual_seed(seed)) for seed in (2, 3))
+    given = [tensor.numpy() for tensor in (k, v, *cache)]
+    appended = runner("kv_append", [*about, 0, 2, 73], *given)
+    reference.kv_append(k, v, 73, *cache)
+    for found, tensor in zip(appended, cache, strict=True):
+        array = tensor.numpy()
+        np.testing.assert_array_equal(np.frombuffer(found, array.dtype).reshape(array.shape), array)
+    for k_budget in (6, 1000):
+        numbers = [*about, 5, 16, 70, k_budget]
+        inputs = [case[name].numpy() for name in ("q", "scores", "gates", "v_mean")]
+        (found,) = runner("sparse_topk_attention", numbers, *inputs, *(tensor.numpy() for tensor in cache))
+        expected = reference.sparse_topk_attention(**case, k_budget=k_budget).numpy()
+        array = np.frombuffer(found, np.float32).reshape(expected.shape)
+        np.testing.assert_allclose(array, expected, atol=2e-5, rtol=2e-5)
+
+
+def test_csr_matmul(runner):
+    generator = torch.Generator().manual_seed(0)
+    crow, col, val = matrix(19, 23, 0.2, generator)
+    x = torch.randn(2, 23, 37, generator=generator)
+    numbers = (19, 23, len(col), 2, 37)
+    (found,) = runner("csr_matmul", numbers, *(tensor.numpy() for tensor in (crow, col, val, x)))
+    expected = reference.csr_matmul(crow, col, val, x).numpy()
+    np.testing.assert_allclose(np.frombuffer(found, np.float32).reshape(expected.shape), expected, atol=1e-5)
+    col[3] = 23
+    with pytest.raises(OperatorError, match=r"csr_matmul: col\[3\] is 23"):
+        runner("csr_matmul", numbers, *(tensor.numpy() for tensor in (crow, col, val, x)))
 
 
 @pytest.mark.parametrize("name", ["host", "arm64"])

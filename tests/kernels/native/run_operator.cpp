@@ -42,11 +42,59 @@ edgekit_status sparse_topk(int threads, const Numbers &numbers, const Tensors &i
                              outputs[1].as<int64_t>());
 }
 
+// A cache that was read: dtype, heads, capacity, size; its tensors k, v and, with int8, their scales.
+edgekit_kv_cache make_cache(const Numbers &numbers, const Tensors &tensors, size_t first) {
+  edgekit_kv_cache cache{static_cast<edgekit_dtype>(numbers.at(0)), numbers.at(1), numbers.at(2), numbers.at(3),
+                         tensors.at(first).as(), tensors.at(first + 1).as(), nullptr, nullptr};
+  if (cache.dtype == EDGEKIT_INT8) {
+    cache.k_scale = tensors.at(first + 2).as<float>();
+    cache.v_scale = tensors.at(first + 3).as<float>();
+  }
+  return cache;
+}
+
+// the cache's numbers, dtype, rows, start_pos; k, v and the cache's tensors to the cache's tensors
+edgekit_status kv_append(int threads, const Numbers &numbers, const Tensors &inputs, Tensors &outputs) {
+  for (size_t index = 2; index < inputs.size(); ++index) {
+    outputs.emplace_back(inputs[index].size());
+    std::memcpy(outputs.back().as(), inputs[index].as(), inputs[index].size());
+  }
+  const edgekit_kv_cache cache = make_cache(numbers, outputs, 0);
+  Call call(threads, 0);
+  return edgekit_kv_append(&call.context, &cache, static_cast<edgekit_dtype>(numbers.at(4)), inputs.at(0).as(),
+                           inputs.at(1).as(), numbers.at(5), numbers.at(6));
+}
+
+// the cache's numbers, rows, cells, start_pos, k_budget; q, scores, gates, v_mean and the cache's tensors to out
+edgekit_status sparse_topk_attention(int threads, const Numbers &numbers, const Tensors &inputs, Tensors &outputs) {
+  const edgekit_kv_cache cache = make_cache(numbers, inputs, 4);
+  outputs.emplace_back(inputs.at(0).size());
+  Call call(threads, edgekit_sparse_topk_attention_scratch(threads, cache.heads, numbers.at(5), cache.size));
+  return edgekit_sparse_topk_attention(&call.context, &cache, inputs[0].as<float>(), inputs.at(1).as<float>(),
+                                       inputs.at(2).as<float>(), inputs.at(3).as<float>(), numbers.at(4),
+                                       numbers.at(5), numbers.at(6), numbers.at(7), outputs[0].as<float>());
+}
+
+// rows, columns, entries, batch, n; crow, col, val, x to y
+edgekit_status csr_matmul(int threads, const Numbers &numbers, const Tensors &inputs, Tensors &outputs) {
+  const int64_t rows = numbers.at(0), batch = numbers.at(3), n = numbers.at(4);
+  outputs.emplace_back(static_cast<size_t>(batch * rows * n) * 4);
+  Call call(threads, 0);
+  return edgekit_csr_matmul(&call.context, rows, numbers.at(1), numbers.at(2), inputs.at(0).as<int64_t>(),
+                            inputs.at(1).as<int64_t>(), inputs.at(2).as<float>(), inputs.at(3).as<float>(), batch, n,
+                            outputs[0].as<float>());
+}
+
 struct Operator {
   const char *name;
   edgekit_status (*run)(int, const Numbers &, const Tensors &, Tensors &);
 };
-constexpr Operator kOperators[] = {{"sparse_topk", sparse_topk}};
+constexpr Operator kOperators[] = {
+    {"csr_matmul", csr_matmul},
+    {"kv_append", kv_append},
+    {"sparse_topk", sparse_topk},
+    {"sparse_topk_attention", sparse_topk_attention},
+};
 
 }  // namespace
 

@@ -189,6 +189,7 @@ def _train(
         use_fft(module)
     module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
+    averaged: RPCANet = average.module  # type: ignore[assignment]
     optimizer = torch.optim.Adam(module.parameters(), options.learning_rate)
     run = {"config": asdict(config), "options": asdict(options), "images": len(pairs), "source": source}
     kept: dict[str, Any] = {"best": {}, "best_iou": -1.0, "best_epoch": 0}
@@ -218,9 +219,9 @@ def _train(
             raise EdgekitError(f"training on {source} diverged in epoch {epoch + 1}: lower the learning rate.")
         scores = None
         if (epoch + 1) % options.validate_every == 0 or epoch + 1 == options.epochs:
-            scores = evaluate(average.module, held_out, device)
+            scores = evaluate(averaged, held_out, device)
             if scores.iou > state.kept["best_iou"]:
-                best = copy.deepcopy(average.module.state_dict())
+                best = copy.deepcopy(averaged.state_dict())
                 state.kept = {"best": best, "best_iou": scores.iou, "best_epoch": epoch + 1}
         state.save(state_path, epoch + 1)
         chosen = (state.kept["best_iou"], state.kept["best_epoch"])
