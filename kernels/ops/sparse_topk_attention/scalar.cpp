@@ -17,6 +17,9 @@ struct Cell {
   int32_t place;
 };
 
+// In float: the double functions of libm came with glibc 2.29, which is newer than what a device may have.
+double exponential(double x) { return std::exp(static_cast<float>(x)); }
+
 const int32_t *rank(const float *scores, int64_t heads, int64_t cells, int64_t stride, int64_t n, void *scratch) {
   Arena arena(scratch);
   Cell *all = arena.take<Cell>(heads * cells);
@@ -25,9 +28,10 @@ const int32_t *rank(const float *scores, int64_t heads, int64_t cells, int64_t s
     const float *row = scores + head * stride;
     double largest = row[0], sum = 0;
     for (int64_t cell = 0; cell < cells; ++cell) largest = std::max<double>(largest, row[cell]);
-    for (int64_t cell = 0; cell < cells; ++cell) sum += std::exp(row[cell] - largest);
+    for (int64_t cell = 0; cell < cells; ++cell) sum += exponential(row[cell] - largest);
+    const double logarithm_of_sum = std::log(static_cast<float>(sum));
     for (int64_t cell = 0; cell < cells; ++cell) {
-      const double logarithm = row[cell] - largest - std::log(sum);
+      const double logarithm = row[cell] - largest - logarithm_of_sum;
       const int32_t place = static_cast<int32_t>(head * cells + cell);
       all[place] = {key_of(static_cast<float>(logarithm)), place};
     }
@@ -72,7 +76,7 @@ void attend(const Head<T> &head, void *scratch) {
     any = true;
   });
   for_each_token(head, [&](int64_t token) {
-    const double weight = std::exp(score(head, token) - largest);
+    const double weight = exponential(score(head, token) - largest);
     const double scale = head.v_scale == nullptr ? 1 : head.v_scale[token];
     sum += weight;
     for (int64_t place = 0; place < head.size; ++place)
