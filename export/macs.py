@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a graph, and the share of them that a delegate takes."""
+"""Multiply-accumulates of a graph, and the share of them that fast kernels take: a delegate's, or edgekit's own."""
 
 from __future__ import annotations
 
@@ -19,24 +19,33 @@ class MacCount:
 
     Attributes:
         delegated: done by a delegate.
+        ours: done by edgekit's operators, by their names.
         undelegated: done by ExecuTorch's own kernels, by operator name.
         delegated_operators: how often each operator occurs inside delegates.
-        undelegated_operators: the same outside.
+        our_operators: how often each of edgekit's operators occurs.
+        undelegated_operators: the same of all others outside delegates.
     """
 
     delegated: int = 0
+    ours: Counter[str] = field(default_factory=Counter)
     undelegated: Counter[str] = field(default_factory=Counter)
     delegated_operators: Counter[str] = field(default_factory=Counter)
+    our_operators: Counter[str] = field(default_factory=Counter)
     undelegated_operators: Counter[str] = field(default_factory=Counter)
 
     @property
     def total(self) -> int:
-        return self.delegated + sum(self.undelegated.values())
+        return self.fast + sum(self.undelegated.values())
+
+    @property
+    def fast(self) -> int:
+        """What fast kernels do: a delegate's, or edgekit's own."""
+        return self.delegated + sum(self.ours.values())
 
     @property
     def share(self) -> float:
-        """Delegated share in [0, 1]; 1 for a method without multiplications."""
-        return self.delegated / self.total if self.total else 1.0
+        """Fast share in [0, 1]; 1 for a method without multiplications."""
+        return self.fast / self.total if self.total else 1.0
 
 
 def count_macs(graph: GraphModule) -> MacCount:
@@ -51,9 +60,10 @@ def count_macs(graph: GraphModule) -> MacCount:
                         count.delegated += node_macs(inner)
                         count.delegated_operators[name] += 1
         elif (name := operator_name(node)) is not None:
-            count.undelegated_operators[name] += 1
+            ours = name.startswith("edgekit::")
+            (count.our_operators if ours else count.undelegated_operators)[name] += 1
             if macs := node_macs(node):
-                count.undelegated[name] += macs
+                (count.ours if ours else count.undelegated)[name] += macs
     return count
 
 

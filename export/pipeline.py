@@ -27,8 +27,8 @@ STAGES: tuple[Stage, ...] = ("capture", "quantize", "lower", "verify", "pack")
 
 PROGRAM_FILE = "program.pte"
 MINIMUM_EXECUTORCH = "1.5"
-#: Below this share of delegated multiply-accumulates the user is warned.
-DELEGATED_SHARE = 0.95
+#: Below this share of multiply-accumulates in fast kernels the user is warned.
+FAST_SHARE = 0.95
 
 
 def bundle_name(model: Model, device: DeviceProfile, recipe: Recipe) -> str:
@@ -127,8 +127,10 @@ def _delegation(count: Any) -> dict[str, Any]:
     return {
         "macs": count.total,
         "delegated_macs": count.delegated,
+        "our_macs": dict(sorted(count.ours.items())),
         "undelegated_macs": dict(sorted(count.undelegated.items())),
         "delegated_operators": dict(sorted(count.delegated_operators.items())),
+        "our_operators": dict(sorted(count.our_operators.items())),
         "undelegated_operators": dict(sorted(count.undelegated_operators.items())),
     }
 

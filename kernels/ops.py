@@ -21,6 +21,22 @@ SPARSE_TOPK_OUT = (
     "(Tensor x, int k, bool sorted=True, *, Tensor(a!) values, Tensor(b!) indices) -> (Tensor(a!), Tensor(b!))"
 )
 
+# An ExecuTorch operator must return a tensor that is no argument of its functional form: here the new length.
+_KV_APPEND = (
+    "(Tensor k, Tensor v, SymInt start_pos, Tensor(a!) k_cache, Tensor(b!) v_cache, "
+    "Tensor(c!)? k_scale=None, Tensor(d!)? v_scale=None"
+)
+KV_APPEND = _KV_APPEND + ") -> Tensor"
+KV_APPEND_OUT = _KV_APPEND + ", *, Tensor(e!) out) -> Tensor(e!)"
+_SPARSE_TOPK_ATTENTION = (
+    "(Tensor q, Tensor k_cache, Tensor v_cache, Tensor scores, Tensor gates, Tensor v_mean, SymInt start_pos, "
+    "int k_budget, Tensor? k_scale=None, Tensor? v_scale=None"
+)
+SPARSE_TOPK_ATTENTION = _SPARSE_TOPK_ATTENTION + ") -> Tensor"
+SPARSE_TOPK_ATTENTION_OUT = _SPARSE_TOPK_ATTENTION + ", *, Tensor(a!) out) -> Tensor(a!)"
+CSR_MATMUL = "(Tensor crow, Tensor col, Tensor val, Tensor x) -> Tensor"
+CSR_MATMUL_OUT = "(Tensor crow, Tensor col, Tensor val, Tensor x, *, Tensor(a!) out) -> Tensor(a!)"
+
 
 def sparse_topk(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
     """The k largest of the last dimension.
@@ -40,6 +56,108 @@ def sparse_topk(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]
     return torch.ops.edgekit.sparse_topk(x, k, sorted)  # type: ignore[no-any-return]
 
 
+def kv_append(
+    k: Tensor,
+    v: Tensor,
+    start_pos: int,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    k_scale: Tensor | None = None,
+    v_scale: Tensor | None = None,
+) -> Tensor:
+    """Writes T rows into a KV cache, in place; nothing else of it is touched.
+
+    Args:
+        k, v: (H, T, d) float32 or float16, contiguous.
+        start_pos: where the first row goes; known at run time.
+        k_cache, v_cache: (H, T_max, d) float32, float16 or int8, contiguous; changed.
+        k_scale, v_scale: (H, T_max) float32, with int8 caches only; changed. A row of a head has the scale
+            max|row| / 127 and quants row / scale, rounded half to even. A row of zeros has scale 0; one with infinity
+            or NaN has scale NaN and quants 0.
+
+    Returns:
+        The cache's new length, start_pos + T: int64, no dimensions.
+
+    Raises:
+        RuntimeError: dtypes or shapes that do not fit, or rows beyond the cache; the sentence names operator, argument
+            and value.
+    """
+    return torch.ops.edgekit.kv_append(k, v, start_pos, k_cache, v_cache, k_scale, v_scale)  # type: ignore[no-any-return]
+
+
+def sparse_topk_attention(
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    scores: Tensor,
+    gates: Tensor,
+    v_mean: Tensor,
+    start_pos: int,
+    k_budget: int,
+    k_scale: Tensor | None = None,
+    v_scale: Tensor | None = None,
+) -> Tensor:
+    """SEA's attention: softmax over the tokens that an estimator's scores choose (arXiv:2310.01777).
+
+    Row t stands at token start_pos + t and sees L = start_pos + t + 1 tokens. Of its H * K cells it chooses
+    n = max(1, round_half_even(H * k_budget * K / L)), at most all, by log_softmax(scores) of each head; equal ones rank
+    by head and cell, the lower first, NaN last. Cell m stands for the tokens from round(m * L / K) to
+    round((m + 1) * L / K) - 1, halves up. Then out = g1 * g0 * attention + (1 - g1) * v_mean, where a head without
+    tokens has attention 0. A row with n = H * K is dense attention.
+
+    Args:
+        q: (H, T, d) float32, scaled already.
+        k_cache, v_cache: (H, T_max, d) float32, float16 or int8; the rows' own tokens must be in them.
+        scores: (H, T, K) float32, before softmax.
+        gates: (H, T, 2) float32: g0, g1, after the sigmoid.
+        v_mean: (H, T, d) float32: the mean of v up to each row's own token.
+        start_pos: known at run time.
+        k_budget: tokens a head and row, on average; a constant of the graph.
+        k_scale, v_scale: (H, T_max) float32, with int8 caches only.
+
+    Returns:
+        (H, T, d) float32.
+
+    Raises:
+        RuntimeError: dtypes, layouts or shapes that do not fit, or rows beyond the cache; the sentence names operator,
+            argument and value.
+    """
+    return torch.ops.edgekit.sparse_topk_attention(  # type: ignore[no-any-return]
+        q, k_cache, v_cache, scores, gates, v_mean, start_pos, k_budget, k_scale, v_scale
+    )
+
+
+def csr_matmul(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
+    """A sparse matrix (R, C), in compressed rows, times x.
+
+    Args:
+        crow: (R + 1) int64: where each row's entries begin, from 0 to nnz.
+        col: (nnz) int64: the entries' columns.
+        val: (nnz) float32: their values.
+        x: (..., C, N) float32, contiguous.
+
+    Returns:
+        (..., R, N) float32. A row's products are added in the order of its entries.
+
+    Raises:
+        RuntimeError: dtypes, layouts or shapes that do not fit, a column beyond C, or crow that falls; the sentence
+            names operator, argument and value.
+    """
+    return torch.ops.edgekit.csr_matmul(crow, col, val, x)  # type: ignore[no-any-return]
+
+
+def _kv_append_shapes(k: Tensor, *others: object) -> Tensor:
+    return k.new_empty((), dtype=torch.int64)
+
+
+def _attention_shapes(q: Tensor, *others: object) -> Tensor:
+    return q.new_empty(q.shape)
+
+
+def _csr_matmul_shapes(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
+    return x.new_empty((*x.shape[:-2], crow.shape[0] - 1, x.shape[-1]))
+
+
 def _topk_shapes(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
     reference.check_topk(x, k)
     shape = (*x.shape[:-1], k)
@@ -50,6 +168,15 @@ def _topk_shapes(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor
 def define() -> None:
     """Defines every operator in torch, once."""
     _define("sparse_topk", SPARSE_TOPK, SPARSE_TOPK_OUT, reference.sparse_topk, _topk_shapes, ("values", "indices"))
+    _define("kv_append", KV_APPEND, KV_APPEND_OUT, reference.kv_append, _kv_append_shapes)
+    _define(
+        "sparse_topk_attention",
+        SPARSE_TOPK_ATTENTION,
+        SPARSE_TOPK_ATTENTION_OUT,
+        reference.sparse_topk_attention,
+        _attention_shapes,
+    )
+    _define("csr_matmul", CSR_MATMUL, CSR_MATMUL_OUT, reference.csr_matmul, _csr_matmul_shapes)
 
 
 def _define(
@@ -58,7 +185,7 @@ def _define(
     out_schema: str,
     eager: Callable[..., object],
     shapes: Callable[..., object],
-    outputs: tuple[str, ...],
+    outputs: tuple[str, ...] = ("out",),
 ) -> None:
     """Defines a functional operator and its `.out` form, with reference and fake implementations."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
@@ -9,15 +11,98 @@ from torch import Tensor
 def sparse_topk(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
     """See `edgekit.kernels.ops`: sorts whole rows by keys that order like the numbers."""
     check_topk(x, k)
+    indices = _ranked(x)[..., :k]
+    if not sorted:
+        indices = indices.sort(dim=-1).values
+    return x.gather(-1, indices), indices
+
+
+def _ranked(x: Tensor) -> Tensor:
+    """The places of the last dimension, the largest number's first; ties by place, NaN last."""
     # A float's bits order like sign and magnitude; NaN goes below everything.
     bits = x.float().view(torch.int32)
     magnitude = bits & 0x7FFFFFFF
     keys = torch.where(bits < 0, -magnitude, magnitude)
     keys = torch.where(x.isnan(), torch.iinfo(torch.int32).min, keys)
-    indices = keys.sort(dim=-1, descending=True, stable=True).indices[..., :k]
-    if not sorted:
-        indices = indices.sort(dim=-1).values
-    return x.gather(-1, indices), indices
+    return keys.sort(dim=-1, descending=True, stable=True).indices
+
+
+def kv_append(
+    k: Tensor,
+    v: Tensor,
+    start_pos: int,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    k_scale: Tensor | None = None,
+    v_scale: Tensor | None = None,
+) -> Tensor:
+    """See `edgekit.kernels.ops`."""
+    end = start_pos + k.shape[1]
+    if start_pos < 0 or end > k_cache.shape[1]:
+        raise RuntimeError(f"kv_append: start_pos is {start_pos}, the rows {k.shape[1]}, the cache {k_cache.shape[1]}.")
+    for rows, cache, scales in ((k, k_cache, k_scale), (v, v_cache, v_scale)):
+        if (cache.dtype == torch.int8) != (scales is not None):
+            raise RuntimeError("kv_append: k_scale and v_scale belong to int8 caches, and to them only.")
+        if scales is None:
+            cache[:, start_pos:end] = rows.to(cache.dtype)
+            continue
+        numbers = rows.float()
+        scale = numbers.abs().amax(-1) / 127
+        scale = torch.where(numbers.isfinite().all(-1), scale, torch.nan)
+        quants = (numbers / scale[..., None]).round().clamp(-127, 127)
+        cache[:, start_pos:end] = torch.where(scale[..., None] > 0, quants, 0).to(torch.int8)
+        scales[:, start_pos:end] = scale
+    return torch.tensor(end, device=k.device)
+
+
+def cell_count(heads: int, cells: int, tokens: int, k_budget: int) -> int:
+    """How many cells a row that sees `tokens` tokens chooses from all heads."""
+    return max(1, min(heads * cells, round(Fraction(heads * k_budget * cells, tokens))))
+
+
+def sparse_topk_attention(
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    scores: Tensor,
+    gates: Tensor,
+    v_mean: Tensor,
+    start_pos: int,
+    k_budget: int,
+    k_scale: Tensor | None = None,
+    v_scale: Tensor | None = None,
+) -> Tensor:
+    """See `edgekit.kernels.ops`: attention to all tokens with a mask. The number of cells must be a power of two."""
+    (heads, rows, _), cells, end = q.shape, scores.shape[-1], start_pos + q.shape[1]
+    if start_pos < 0 or end > k_cache.shape[1]:
+        raise RuntimeError(
+            f"sparse_topk_attention: start_pos is {start_pos}, the rows {rows}, the cache {k_cache.shape[1]}."
+        )
+    k, v = k_cache[:, :end].float(), v_cache[:, :end].float()
+    if k_scale is not None and v_scale is not None:
+        k, v = k * k_scale[:, :end, None], v * v_scale[:, :end, None]
+    ranked = _ranked(scores.log_softmax(-1).transpose(0, 1).flatten(1))
+    chosen = torch.zeros_like(ranked, dtype=torch.bool)
+    for row in range(rows):
+        chosen[row, ranked[row, : cell_count(heads, cells, start_pos + row + 1, k_budget)]] = True
+    token = torch.arange(end, device=q.device)
+    seen = torch.arange(start_pos + 1, end + 1, device=q.device)[:, None]
+    # The reference's own map from tokens to cells, which is exact for powers of two.
+    cell = ((token.double() + 0.5) / seen * cells - 1e-4).floor().long().clamp(0, cells - 1)
+    alive = chosen.view(rows, heads, cells).gather(2, cell[:, None].expand(-1, heads, -1)) & (token < seen)[:, None]
+    mask = alive.transpose(0, 1)
+    weights = (q @ k.transpose(1, 2)).masked_fill(~mask, -torch.inf).softmax(-1)
+    attention = torch.where(mask.any(-1, keepdim=True), weights, 0) @ v
+    g0, g1 = gates[..., :1], gates[..., 1:]
+    return g1 * g0 * attention + (1 - g1) * v_mean
+
+
+def csr_matmul(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
+    """See `edgekit.kernels.ops`."""
+    count = crow.shape[0] - 1
+    rows = torch.arange(count, device=crow.device).repeat_interleave(crow.diff())
+    y = x.new_zeros((*x.shape[:-2], count, x.shape[-1]))
+    return y.index_add_(-2, rows, val[:, None] * x.index_select(-2, col))
 
 
 def check_topk(x: Tensor, k: int) -> None:

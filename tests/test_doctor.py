@@ -13,6 +13,7 @@ import pytest
 
 from edgekit import doctor
 from edgekit.doctor import Finding, examine
+from edgekit.errors import EdgekitError
 
 PINS = [
     "torch==2.13.*",
@@ -44,7 +45,28 @@ def test_a_sound_installation(monkeypatch):
     for part in doctor.PARTS:
         assert found[part] == metadata.version(part)
     assert "XnnpackBackend" in found["ExecuTorch runtime with XNNPACK"]
+    assert found["edgekit's operators"] in ("avx2", "neon", "scalar")
     assert all(item.remedy for item in findings)
+
+
+def test_a_cross_compiler_is_only_for_those_who_build(cli, monkeypatch):
+    monkeypatch.setattr(doctor, "MIN_FREE_BYTES", 1)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None if "aarch64" in name else f"/usr/bin/{name}")
+    result = cli("doctor", "--json")
+    assert result.code == 0
+    checks = {check["part"]: check for check in json.loads(result.out)["checks"]}
+    assert not checks["arm64 cross compiler"]["ok"]
+    assert checks["arm64 cross compiler"]["only_for"] == "building and testing arm64 libraries"
+    assert "apt install g++-aarch64-linux-gnu" in checks["arm64 cross compiler"]["remedy"]
+    assert "only for building" in cli("doctor").out
+
+
+def test_operators_that_cannot_be_loaded(monkeypatch):
+    import edgekit.kernels
+
+    monkeypatch.setattr(edgekit.kernels, "isa", lambda: (_ for _ in ()).throw(EdgekitError("libedgekit_ops.so is not")))
+    found = finding("edgekit's operators")
+    assert (found.ok, found.found) == (False, "libedgekit_ops.so is not")
 
 
 def set_version(monkeypatch, part: str, version: str | None) -> None:

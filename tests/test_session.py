@@ -136,10 +136,10 @@ def test_a_changed_byte_in_the_program_is_refused(pump_bundle, copy_of, place: f
 
 def test_a_missing_operator_is_named(pump_bundle, resealed):
     def ask(folder: Path, fields: dict) -> None:
-        fields["programs"][0]["operators"].append("edgekit::sparse_topk.out")
+        fields["programs"][0]["operators"].append("edgekit::no_such_operator.out")
 
     with pytest.raises(
-        EdgekitError, match=r"needs edgekit::sparse_topk\.out, which this ExecuTorch does not have"
+        EdgekitError, match=r"needs edgekit::no_such_operator\.out, which this ExecuTorch does not have"
     ) as caught:
         Session(resealed(pump_bundle, ask))
     assert "edgekit doctor" in str(caught.value)

@@ -100,7 +100,7 @@ def test_three_stages_are_all_delegated_and_no_larger_than_their_weights(cli, tm
     (row,) = json.loads(result.out)["bundles"]
     bundle = Bundle.open(row["path"])
     (count,) = bundle.manifest["programs"][0]["delegation"].values()
-    assert row["delegated_share"] == 1.0
+    assert row["fast_share"] == 1.0
     assert not any("conv" in name for name in count["undelegated_operators"])
     assert count["macs"] == VARIANTS["s3"].macs(32, 32)
     assert (bundle.path / "program.pte").stat().st_size <= 1.05 * 4 * VARIANTS["s3"].parameters()

@@ -7,7 +7,7 @@ from torch import nn
 
 import edgekit
 from edgekit.errors import EdgekitError, GateError, UsageError
-from edgekit.report import delegated_share
+from edgekit.report import bundle_row
 
 SIZES = ((32, 48), (64, 64))
 
@@ -174,7 +174,7 @@ def test_undelegated_multiplications_are_counted_and_named(tmp_path):
     assert sum(count["undelegated_macs"].values()) == 4 * 5 * 3
     assert count["macs"] == 4 * 8 * 5 + 4 * 5 * 3
     assert set(count["undelegated_macs"]) <= set(count["undelegated_operators"])
-    assert delegated_share(bundle) == pytest.approx(160 / 220)
+    assert bundle_row(bundle)["fast_share"] == pytest.approx(160 / 220)
 
 
 @pytest.mark.slow
@@ -184,3 +184,27 @@ def test_program_that_cannot_run_is_said_at_export(tmp_path):
     with pytest.raises(EdgekitError, match=r"cannot run: .*aten::convolution"):
         edgekit.export_module(module, (torch.rand(1, 1, 4, 4, 8),), device="linux-x86_64", output_dir=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_module_that_calls_our_operators(cli, tmp_path):
+    import edgekit.kernels
+
+    class Sparse(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scores = nn.Linear(16, 64)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            values, _ = torch.ops.edgekit.sparse_topk(self.scores(x), 5, False)
+            return torch.softmax(values, dim=-1)
+
+    module = Sparse().eval()
+    bundle = edgekit.export_module(module, (torch.randn(8, 16),), device="linux-x86_64", output_dir=tmp_path)
+    assert "edgekit::sparse_topk.out" in bundle.program.operators
+    inputs = torch.randn(8, 16)
+    (found,) = edgekit.Session(bundle).run(inputs.numpy())
+    np.testing.assert_allclose(found, module(inputs).detach().numpy(), atol=1e-6)
+    text = cli("inspect", bundle.path).out
+    assert "edgekit's operators: edgekit::sparse_topk\n" in text
+    assert "Left to portable kernels: nothing\n" in text

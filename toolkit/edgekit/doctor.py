@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
+from edgekit.errors import EdgekitError
 from edgekit.native_log import captured_stderr
 
 #: Parts without which nothing works; their version ranges are read from edgekit's own metadata.
@@ -31,12 +32,13 @@ MIN_FREE_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """One part: whether it fits, what was found, and the command that mends it."""
+    """One part: whether it fits, what was found, the command that mends it, and what for, if not for everything."""
 
     part: str
     ok: bool
     found: str
     remedy: str
+    only_for: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -44,7 +46,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Every finding, in the order in which things should be mended."""
-    return [_python(), *_packages(), _runtime(), _compiler(), _disk()]
+    return [_python(), *_packages(), _runtime(), _operators(), _compiler(), _disk(), *_cross_build()]
 
 
 def _python() -> Finding:
@@ -90,6 +92,26 @@ def _runtime() -> Finding:
     except (ImportError, OSError, AttributeError) as error:
         return Finding(part, False, (str(error).splitlines() or [type(error).__name__])[0], remedy)
     return Finding(part, "XnnpackBackend" in names, ", ".join(sorted(names)), remedy)
+
+
+def _operators() -> Finding:
+    """Loads the native operators, and says which instruction set they use."""
+    remedy = "pip install --force-reinstall --no-deps . (in the checkout)"
+    try:
+        kernels = importlib.import_module("edgekit.kernels")
+        return Finding("edgekit's operators", True, str(kernels.isa()), remedy)
+    except (EdgekitError, ImportError) as error:
+        return Finding("edgekit's operators", False, str(error), remedy)
+
+
+def _cross_build() -> Iterator[Finding]:
+    for part, program, package in (
+        ("arm64 cross compiler", "aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
+        ("arm64 emulator", "qemu-aarch64", "qemu-user"),
+    ):
+        found = shutil.which(program)
+        remedy = f"install one, on Debian: apt install {package}"
+        yield Finding(part, found is not None, found or "none", remedy, "building and testing arm64 libraries")
 
 
 def _compiler() -> Finding:

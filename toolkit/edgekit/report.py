@@ -87,11 +87,16 @@ def metric_text(metric: Mapping[str, Any] | None) -> str:
     return f"{metric['name']} {metric['program']:.4f} (eager {metric['eager']:.4f})"
 
 
-def delegated_share(bundle: Bundle) -> float:
-    """Share of all methods' multiply-accumulates that a delegate takes, in [0, 1]."""
-    counts = list(bundle.manifest["programs"][0]["delegation"].values())
+def fast_share(counts: Iterable[Mapping[str, Any]]) -> float:
+    """Share of methods' multiply-accumulates that fast kernels take, a delegate's or edgekit's own, in [0, 1].
+
+    Args:
+        counts: of the methods, from the manifest's `delegation`.
+    """
+    counts = list(counts)
     total = sum(count["macs"] for count in counts)
-    return sum(count["delegated_macs"] for count in counts) / total if total else 1.0
+    slow = sum(sum(count["undelegated_macs"].values()) for count in counts)
+    return 1 - slow / total if total else 1.0
 
 
 def bundle_row(bundle: Bundle) -> dict[str, Any]:
@@ -106,7 +111,7 @@ def bundle_row(bundle: Bundle) -> dict[str, Any]:
         "bytes": bundle.size,
         "memory": memory,
         "accuracy": manifest["accuracy"],
-        "delegated_share": delegated_share(bundle),
+        "fast_share": fast_share(manifest["programs"][0]["delegation"].values()),
         "path": str(bundle.path),
     }
 
@@ -124,7 +129,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
                 bytes_text(row["bytes"]),
                 bytes_text(row["memory"]["weights"]),
                 bytes_text(row["memory"]["planned_arena"]),
-                f"{100 * row['delegated_share']:.1f} %",
+                f"{100 * row['fast_share']:.1f} %",
                 error,
                 ratio,
                 metric_text(row["accuracy"]["metric"]),
@@ -137,7 +142,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         "size",
         "weights",
         "arena",
-        "delegated MACs",
+        "fast MACs",
         "max error",
         "SNR",
         "task metric",

@@ -14,8 +14,19 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.native_log import captured_stderr
 from edgekit.tensors import Array, MethodSpec, check_array, pick_method
 
-#: Operator namespaces that the stock runtime registers only when this is imported.
-_KERNEL_MODULES = {"quantized_decomposed": "executorch.kernels.quantized"}
+
+def _load_quantized() -> None:
+    importlib.import_module("executorch.kernels.quantized")
+
+
+def _load_ours() -> None:
+    from edgekit.kernels.native import load_executorch_binding
+
+    load_executorch_binding()
+
+
+#: What registers the operators of a namespace that the stock runtime does not bring along.
+_LOADERS = {"quantized_decomposed": _load_quantized, "edgekit": _load_ours}
 
 
 class Session:
@@ -117,10 +128,9 @@ def _runtime(bundle: Bundle) -> Any:
         )
     operators = bundle.program.operators
     with captured_stderr():
-        for namespace, module in _KERNEL_MODULES.items():
-            if any(operator.startswith(f"{namespace}::") for operator in operators):
-                importlib.import_module(module)
         runtime = executorch.runtime.Runtime.get()
+        for namespace in {operator.partition("::")[0] for operator in operators} & _LOADERS.keys():
+            _LOADERS[namespace]()
         registered = set(runtime.operator_registry.operator_names)
         backends = set(runtime.backend_registry.registered_backend_names)
     missing = sorted(set(operators) - registered) + sorted(set(bundle.program.delegates) - backends)

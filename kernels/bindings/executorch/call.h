@@ -1,6 +1,8 @@
 // What every ExecuTorch binding needs: a context on the runtime's thread pool, scratch, errors. No arithmetic here.
 #pragma once
 
+#include <executorch/runtime/core/event_tracer_hooks.h>
+#include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_includes.h>
 #include <executorch/runtime/kernel/operator_registry.h>
 #include <executorch/runtime/kernel/thread_parallel_interface.h>
@@ -17,6 +19,15 @@ using executorch::runtime::KernelRuntimeContext;
 using executorch::runtime::Span;
 
 using Stack = Span<EValue *>;
+
+// While it lives, the time counts as a call of this name in ExecuTorch's profile (ETDump).
+class Traced {
+ public:
+  Traced(KernelRuntimeContext &runtime, const char *name) : scope_(runtime.internal_event_tracer(), name) {}
+
+ private:
+  executorch::runtime::internal::EventTracerProfileOpScope scope_;
+};
 
 inline int threads() { return static_cast<int>(executorch::extension::get_thread_count()); }
 
@@ -47,8 +58,18 @@ inline void fail(KernelRuntimeContext &runtime, const char *sentence) {
   runtime.fail(Error::InvalidArgument);
 }
 
-inline void check_status(KernelRuntimeContext &runtime, edgekit_status status) {
+// Gives an output the shape that this call's inputs ask for, which is at most what the program planned; false if that
+// cannot be (the kernel has failed then).
+inline bool resize(KernelRuntimeContext &runtime, const Tensor &output, const executorch::aten::SizesType *sizes,
+                   size_t rank) {
+  const Error error = executorch::runtime::resize_tensor(output, {sizes, rank});
+  if (error != Error::Ok) runtime.fail(error);
+  return error == Error::Ok;
+}
+
+inline bool check_status(KernelRuntimeContext &runtime, edgekit_status status) {
   if (status != EDGEKIT_OK) fail(runtime, edgekit_last_error());
+  return status == EDGEKIT_OK;
 }
 
 }  // namespace edgekit::executorch_binding

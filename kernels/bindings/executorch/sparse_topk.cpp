@@ -7,6 +7,7 @@ namespace {
 
 // (x, k, sorted, values, indices)
 void sparse_topk_out(KernelRuntimeContext &runtime, Stack stack) {
+  const Traced traced(runtime, "native_call_edgekit::sparse_topk.out");
   const Tensor &x = stack[0]->toTensor();
   const int64_t k = stack[1]->toInt();
   const bool sorted = stack[2]->toBool();

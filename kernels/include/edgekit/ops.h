@@ -95,6 +95,62 @@ EDGEKIT_API edgekit_status edgekit_sparse_topk(const edgekit_context *context, e
                                                int64_t *indices);
 EDGEKIT_API size_t edgekit_sparse_topk_scratch(int threads, int64_t n, int64_t k);
 
+/* The KV cache of one attention layer, batch 1. */
+typedef struct edgekit_kv_cache {
+  edgekit_dtype dtype;      /* of k and v: float32, float16 or int8 */
+  int64_t heads;            /* H */
+  int64_t capacity;         /* T_max: tokens there is room for, below 2^31 - 1 */
+  int64_t size;             /* d: numbers a token and head */
+  void *k, *v;              /* heads x capacity x size */
+  float *k_scale, *v_scale; /* heads x capacity, with int8; else NULL: a number is its quant times its token's scale */
+} edgekit_kv_cache;
+
+/* Writes rows start_pos to start_pos + rows - 1 of every head into the cache, and touches nothing else.
+ *
+ *   k, v  heads x rows x size, float32 or float16 (`dtype`)
+ *
+ * Numbers are rounded to nearest, ties to even. int8: a row of a head has the scale max|row| / 127, and quants
+ * row / scale; a row of zeros has scale 0 and quants 0, one with an infinity or NaN has scale NaN and quants 0.
+ * rows >= 1, 0 <= start_pos <= capacity - rows. Needs no scratch. */
+EDGEKIT_API edgekit_status edgekit_kv_append(const edgekit_context *context, const edgekit_kv_cache *cache,
+                                             edgekit_dtype dtype, const void *k, const void *v, int64_t rows,
+                                             int64_t start_pos);
+
+/* Attention to the tokens that an estimator's scores choose (SEA, arXiv:2310.01777). The cache is read only.
+ *
+ *   q       heads x rows x size    scaled already
+ *   scores  heads x rows x cells   the estimator's, before softmax
+ *   gates   heads x rows x 2       g0 and g1, after the sigmoid
+ *   v_mean  heads x rows x size    the mean of v from token 0 to the row's own
+ *   out     heads x rows x size
+ *
+ * Row t stands at token start_pos + t and sees the L = start_pos + t + 1 tokens up to it. Of its heads * cells cells it
+ * chooses n = heads * k_budget * cells / L (halves to even, at least 1, at most all) by their log-probabilities,
+ * log_softmax(scores) of each head; equal ones rank by head and cell, the lower first; NaN ranks last. Cell m stands for
+ * the tokens from round(m * L / cells) to round((m + 1) * L / cells) - 1 (halves up), which may be none. Then
+ *
+ *   out = g1 * g0 * (softmax(q . k) . v over the head's chosen tokens; 0 if it has none) + (1 - g1) * v_mean
+ *
+ * rows, cells, k_budget >= 1, 0 <= start_pos <= capacity - rows. Scratch does not depend on the number of tokens. */
+EDGEKIT_API edgekit_status edgekit_sparse_topk_attention(const edgekit_context *context, const edgekit_kv_cache *cache,
+                                                         const float *q, const float *scores, const float *gates,
+                                                         const float *v_mean, int64_t rows, int64_t cells,
+                                                         int64_t start_pos, int64_t k_budget, float *out);
+EDGEKIT_API size_t edgekit_sparse_topk_attention_scratch(int threads, int64_t heads, int64_t cells, int64_t size);
+
+/* y = A x, for a sparse matrix A in compressed rows.
+ *
+ *   crow  rows + 1   where each row's entries begin, from 0 to `entries`, never falling
+ *   col   entries    the entries' columns, 0 to columns - 1
+ *   val   entries    their values
+ *   x     batch x columns x n
+ *   y     batch x rows x n
+ *
+ * A row's products are added in the order of its entries. Needs no scratch. */
+EDGEKIT_API edgekit_status edgekit_csr_matmul(const edgekit_context *context, int64_t rows, int64_t columns,
+                                              int64_t entries, const int64_t *crow, const int64_t *col,
+                                              const float *val, const float *x, int64_t batch, int64_t n, float *y);
+
 #ifdef __cplusplus
 }
 #endif

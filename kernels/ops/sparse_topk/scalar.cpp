@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "../common/key.h"
 #include "../common/work.h"
-#include "key.h"
 #include "sparse_topk.h"
 
 namespace edgekit::sparse_topk {

@@ -5,7 +5,7 @@
 #include <cinttypes>
 
 #include "../common/error.h"
-#include "../common/work.h"
+#include "../common/select.h"
 
 namespace edgekit::sparse_topk {
 namespace {
@@ -28,8 +28,7 @@ void rows(const edgekit_context &context, RowKernel<T> kernel, const void *x, in
 }  // namespace
 
 size_t row_scratch(int64_t n, int64_t k) {
-  constexpr int64_t kOverhang = 16;  // vectors are stored whole
-  return 2 * room<int32_t>(n + kOverhang) + 4 * room<int32_t>(k + kOverhang);
+  return selection_scratch(n, k) + 2 * room<int32_t>(k + kOverhang);
 }
 
 }  // namespace edgekit::sparse_topk

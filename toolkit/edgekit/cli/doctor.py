@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from edgekit.cli.options import json_option
+
+if TYPE_CHECKING:
+    from edgekit.doctor import Finding
 
 
 @click.command("doctor")
@@ -18,14 +22,13 @@ def command(as_json: bool) -> None:
     from edgekit.report import print_json, print_table
 
     findings = examine()
-    bad = [finding for finding in findings if not finding.ok]
+    bad = [finding for finding in findings if not finding.ok and not finding.only_for]
     if as_json:
         print_json({"checks": [finding.to_dict() for finding in findings], "ok": not bad})
     else:
-        mark = "ok", "MISSING"
         print_table(
             ("part", "state", "found", "mend it with"),
-            [(f.part, mark[0] if f.ok else mark[1], f.found, "" if f.ok else f.remedy) for f in findings],
+            [(f.part, _state(f), f.found, "" if f.ok else f.remedy) for f in findings],
         )
     if bad:
         raise EdgekitError(
@@ -34,3 +37,9 @@ def command(as_json: bool) -> None:
     if not as_json:
         print("Next: edgekit export --device jetson")
     sys.stdout.flush()
+
+
+def _state(finding: Finding) -> str:
+    if finding.ok:
+        return "ok"
+    return f"only for {finding.only_for}" if finding.only_for else "MISSING"

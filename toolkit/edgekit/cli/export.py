@@ -86,9 +86,9 @@ def command(
 
     chosen = find_recipe(recipe or profile.default_recipe)
 
-    from edgekit.export.pipeline import DELEGATED_SHARE, STAGES, bundle_name, check_request, export
+    from edgekit.export.pipeline import FAST_SHARE, STAGES, bundle_name, check_request, export
     from edgekit.models.model import Request
-    from edgekit.report import bundle_row, delegated_share, print_bundles, print_json, print_table
+    from edgekit.report import bundle_row, print_bundles, print_json, print_table
 
     pairs = name_value_pairs(settings)
     request = Request(variant, checkpoint, data, tuple(dict.fromkeys(batches)) or (1,), sizes, seed, pairs)
@@ -128,10 +128,10 @@ def command(
 
             bundle = export(model, profile, chosen, target, seed, force, on_stage)
             progress.done()
-            if (share := delegated_share(bundle)) < DELEGATED_SHARE:
+            if (share := bundle_row(bundle)["fast_share"]) < FAST_SHARE:
                 progress.say(
-                    f"warning: {bundle.name}: the delegate takes {100 * share:.1f} % of the multiplications; "
-                    f"not delegated: {_undelegated(bundle)}."
+                    f"warning: {bundle.name}: fast kernels take {100 * share:.1f} % of the multiplications; "
+                    f"left to portable ones: {_undelegated(bundle)}."
                 )
             bundles.append(bundle)
     if as_json:

@@ -15,7 +15,15 @@ from edgekit.cli.options import PATH, json_option
 def command(bundle: Path, as_json: bool) -> None:
     """Show BUNDLE's methods, operators, delegates, sizes, memory parts, accuracy and hashes."""
     from edgekit.bundle import Bundle
-    from edgekit.report import bytes_text, memory_rows, metric_text, print_calibration, print_json, print_table
+    from edgekit.report import (
+        bytes_text,
+        fast_share,
+        memory_rows,
+        metric_text,
+        print_calibration,
+        print_json,
+        print_table,
+    )
 
     opened = Bundle.open(bundle)
     manifest = opened.manifest
@@ -31,24 +39,24 @@ def command(bundle: Path, as_json: bool) -> None:
     program = opened.program
     delegation = manifest["programs"][0]["delegation"]
     print_table(
-        ("method", "inputs", "outputs", "MACs", "delegated MACs", "arena"),
+        ("method", "inputs", "outputs", "MACs", "fast MACs", "arena"),
         [
             (
                 method.name,
                 ", ".join(spec.describe() for spec in method.inputs),
                 ", ".join(spec.describe() for spec in method.outputs),
                 f"{delegation[method.name]['macs']:,}",
-                f"{100 * delegation[method.name]['delegated_macs'] / (delegation[method.name]['macs'] or 1):.1f} %",
+                f"{100 * fast_share([delegation[method.name]]):.1f} %",
                 bytes_text(manifest["memory"]["by_method"][method.name]["planned_arena"]),
             )
             for method in program.methods
         ],
         right=(3, 4, 5),
     )
-    inside, outside = _operators(delegation, "delegated_operators"), _operators(delegation, "undelegated_operators")
     print(f"Delegates: {', '.join(program.delegates) or 'none'}")
-    print(f"Inside them: {inside or 'nothing'}")
-    print(f"Not delegated: {outside or 'nothing'}")
+    print(f"Inside them: {_operators(delegation, 'delegated_operators') or 'nothing'}")
+    print(f"edgekit's operators: {_operators(delegation, 'our_operators') or 'none'}")
+    print(f"Left to portable kernels: {_operators(delegation, 'undelegated_operators') or 'nothing'}")
     print(f"Kernels needed from the runtime: {', '.join(program.operators) or 'none'}")
 
     print_table(("memory", "size"), memory_rows(manifest["memory"]))

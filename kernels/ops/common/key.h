@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "../common/float16.h"
+#include "float16.h"
 
-namespace edgekit::sparse_topk {
+namespace edgekit {
 
 constexpr int32_t kNanKey = INT32_MIN;  // below the key of -infinity
 
@@ -18,4 +18,4 @@ inline int32_t key_of(float value) {
 
 inline int32_t key_of(uint16_t half) { return key_of(half_to_float(half)); }
 
-}  // namespace edgekit::sparse_topk
+}  // namespace edgekit

@@ -1,0 +1,37 @@
+// edgekit::kv_append.out for ExecuTorch. Boxed, for it writes more than one tensor.
+
+#include "kv_cache.h"
+
+namespace edgekit::executorch_binding {
+namespace {
+
+constexpr char kName[] = "kv_append";
+
+// (k, v, start_pos, k_cache, v_cache, k_scale, v_scale, out)
+void kv_append_out(KernelRuntimeContext &runtime, Stack stack) {
+  const Traced traced(runtime, "native_call_edgekit::kv_append.out");
+  const Tensor &k = stack[0]->toTensor(), &v = stack[1]->toTensor(), &out = stack[7]->toTensor();
+  const int64_t start_pos = stack[2]->toInt();
+  edgekit_kv_cache cache;
+  if (!kv_cache(runtime, kName, *stack[3], *stack[4], *stack[5], *stack[6], cache)) return;
+  const ScalarType type = k.scalar_type() == ScalarType::Half ? ScalarType::Half : ScalarType::Float;
+  const int64_t rows = k.dim() == 3 ? k.size(1) : 0;
+  if (!check_tensor(runtime, kName, "k", k, type, {cache.heads, rows, cache.size}) ||
+      !check_tensor(runtime, kName, "v", v, type, {cache.heads, rows, cache.size}) ||
+      !check_tensor(runtime, kName, "out", out, ScalarType::Long, {}))
+    return;
+  edgekit_context context;
+  if (!make_context(runtime, 0, context)) return;
+  const edgekit_dtype dtype = type == ScalarType::Half ? EDGEKIT_FLOAT16 : EDGEKIT_FLOAT32;
+  if (check_status(runtime, edgekit_kv_append(&context, &cache, dtype, k.const_data_ptr(), v.const_data_ptr(), rows,
+                                              start_pos)))
+    *out.mutable_data_ptr<int64_t>() = start_pos + rows;
+}
+
+const executorch::runtime::Kernel kKernels[] = {
+    executorch::runtime::Kernel("edgekit::kv_append.out", kv_append_out),
+};
+[[maybe_unused]] const auto kRegistered = executorch::runtime::register_kernels(Span(kKernels));
+
+}  // namespace
+}  // namespace edgekit::executorch_binding

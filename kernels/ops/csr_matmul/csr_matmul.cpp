@@ -1,0 +1,57 @@
+// csr_matmul: arguments, and rows to threads.
+
+#include "csr_matmul.h"
+
+#include <algorithm>
+#include <cinttypes>
+
+#include "../common/error.h"
+#include "../common/work.h"
+
+namespace edgekit::csr_matmul {
+namespace {
+
+// Products that are worth a thread's wakening.
+constexpr int64_t kGrain = 32768;
+
+edgekit_status check_matrix(int64_t rows, int64_t columns, int64_t entries, const int64_t *crow, const int64_t *col) {
+  EDGEKIT_REQUIRE(crow[0] == 0, "csr_matmul: crow[0] is %" PRId64 ": it must be 0.", crow[0]);
+  for (int64_t row = 0; row < rows; ++row)
+    EDGEKIT_REQUIRE(crow[row] <= crow[row + 1],
+                    "csr_matmul: crow[%" PRId64 "] is %" PRId64 ", less than the one before, %" PRId64 ".", row + 1,
+                    crow[row + 1], crow[row]);
+  EDGEKIT_REQUIRE(crow[rows] == entries,
+                  "csr_matmul: crow[%" PRId64 "], the last, is %" PRId64 ", but there are %" PRId64 " entries.", rows,
+                  crow[rows], entries);
+  for (int64_t entry = 0; entry < entries; ++entry)
+    EDGEKIT_REQUIRE(col[entry] >= 0 && col[entry] < columns,
+                    "csr_matmul: col[%" PRId64 "] is %" PRId64 ", but x has %" PRId64 " rows.", entry, col[entry],
+                    columns);
+  return EDGEKIT_OK;
+}
+
+}  // namespace
+}  // namespace edgekit::csr_matmul
+
+edgekit_status edgekit_csr_matmul(const edgekit_context *context, int64_t rows, int64_t columns, int64_t entries,
+                                  const int64_t *crow, const int64_t *col, const float *val, const float *x,
+                                  int64_t batch, int64_t n, float *y) {
+  using namespace edgekit::csr_matmul;
+  EDGEKIT_REQUIRE(rows >= 0 && columns >= 0 && entries >= 0 && batch >= 0 && n >= 0,
+                  "csr_matmul: a size is negative: rows %" PRId64 ", columns %" PRId64 ", entries %" PRId64
+                  ", batch %" PRId64 ", n %" PRId64 ".",
+                  rows, columns, entries, batch, n);
+  const edgekit_status status = check_matrix(rows, columns, entries, crow, col);
+  if (status != EDGEKIT_OK) return status;
+  const Kernels *kernels = edgekit::find_kernels(kTable);
+  if (kernels == nullptr) return EDGEKIT_UNSUPPORTED_ISA;
+  if (rows == 0) return EDGEKIT_OK;
+  const int64_t products = std::max<int64_t>(1, (entries / rows + 1) * n);
+  edgekit::share(*context, batch * rows, 1 + kGrain / products, [&](int, int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t row = item % rows, first = crow[row];
+      kernels->row(col + first, val + first, crow[row + 1] - first, x + item / rows * columns * n, n, y + item * n);
+    }
+  });
+  return EDGEKIT_OK;
+}

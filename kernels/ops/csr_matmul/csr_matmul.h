@@ -1,0 +1,29 @@
+// The kernels of csr_matmul: one row of the sparse matrix at a time, one table for dispatch, tests and benchmarks.
+#pragma once
+
+#include <cstdint>
+
+#include "../common/isa.h"
+
+namespace edgekit::csr_matmul {
+
+// y[0..n) = the sum of val[i] * x[col[i] * n ..], for `count` entries in their order.
+using Row = void (*)(const int64_t *col, const float *val, int64_t count, const float *x, int64_t n, float *y);
+
+struct Kernels {
+  Isa isa;
+  Row row;
+};
+
+extern const Kernels kScalar;
+#if defined(__x86_64__)
+extern const Kernels kAvx2;
+inline constexpr const Kernels *kTable[] = {&kAvx2, &kScalar};
+#elif defined(__aarch64__)
+extern const Kernels kNeon;
+inline constexpr const Kernels *kTable[] = {&kNeon, &kScalar};
+#else
+inline constexpr const Kernels *kTable[] = {&kScalar};
+#endif
+
+}  // namespace edgekit::csr_matmul
