@@ -11,7 +11,7 @@ namespace edgekit::conv2d {
 struct Shape {
   int64_t n, c, h, w;      // of the input
   int64_t o, kh, kw;       // of the weight
-  int64_t pad_h, pad_w;    // zeros on both sides
+  int64_t pad_h, pad_w;  // zeros on both sides
   int64_t out_h, out_w;
 };
 
@@ -21,17 +21,20 @@ struct Problem : Shape {
   float *y;
 };
 
-enum class Algorithm { kDirect, kWinograd, kFft };
+enum class Algorithm { kDirect, kFft };
 
-// How a convolution is computed; depends on its shape alone. The numbers are of the algorithm's own file.
+// How a convolution is computed; depends on its shape alone.
 struct Plan {
   Algorithm algorithm;
-  // direct: a patch of the output has `rows` x `columns`. winograd: 8 * `columns` tiles at a time. fft: `tile` points.
-  int64_t rows, columns, tile;
+  int64_t rows, columns;      // direct: of a patch of the output, at most; columns are a multiple of 8
+  int64_t tiles;              // fft: how many a thread works on at once
   size_t shared, per_thread;  // bytes of scratch: the weights made ready, and what each thread works in
 };
 
-Plan make_plan(const Shape &shape);
+// Multiplications that are worth a thread's wakening.
+constexpr int64_t kGrain = 65536;
+// Channels of the output that the direct kernel computes at once.
+constexpr int64_t kDirectGroup = 4;
 
 struct Kernels {
   Isa isa;

@@ -69,7 +69,7 @@ class Fft {
   }
 
  private:
-  using V = typename Simd::V;
+  using V = typename Simd::Floats;
   struct Complex {
     V re, im;
   };

@@ -18,12 +18,12 @@ void copy_row(const float *image, int64_t h, int64_t w, int64_t y, int64_t start
   for (int64_t i = end; i < count; ++i) to[i] = 0.0f;
 }
 
-// The first `count` lanes, which may be more than there are.
+// The first `count` of eight, or all if it is more.
 template <typename Simd>
-void store_some(float *to, typename Simd::V v, int64_t count) {
-  if (count >= Simd::kLanes) return Simd::store(to, v);
-  float lanes[Simd::kLanes];
-  Simd::store(lanes, v);
+void store_some(float *to, typename Simd::Floats x, int64_t count) {
+  if (count >= 8) return Simd::store(to, x);
+  float lanes[8];
+  Simd::store(lanes, x);
   for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
 }
 
