@@ -7,7 +7,7 @@ program calls. On a CPU the native kernels run; elsewhere the references of `edg
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -36,6 +36,11 @@ SPARSE_TOPK_ATTENTION = _SPARSE_TOPK_ATTENTION + ") -> Tensor"
 SPARSE_TOPK_ATTENTION_OUT = _SPARSE_TOPK_ATTENTION + ", *, Tensor(a!) out) -> Tensor(a!)"
 CSR_MATMUL = "(Tensor crow, Tensor col, Tensor val, Tensor x) -> Tensor"
 CSR_MATMUL_OUT = "(Tensor crow, Tensor col, Tensor val, Tensor x, *, Tensor(a!) out) -> Tensor(a!)"
+
+CONV2D = "(Tensor x, Tensor weight, Tensor? bias, int[] padding, float activation) -> Tensor"
+CONV2D_OUT = (
+    "(Tensor x, Tensor weight, Tensor? bias, int[] padding, float activation, *, Tensor(a!) out) -> Tensor(a!)"
+)
 
 
 def sparse_topk(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
@@ -146,6 +151,27 @@ def csr_matmul(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
     return torch.ops.edgekit.csr_matmul(crow, col, val, x)
 
 
+def conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: Sequence[int] = (0, 0), activation: float = 1.0
+) -> Tensor:
+    """A convolution of stride 1, exact to 1e-5 of the output's range.
+
+    Args:
+        x: (N, C, H, W) float32, contiguous.
+        weight: (O, C, KH, KW) float32.
+        bias: (O) float32.
+        padding: rows of zeros above and below, columns of zeros left and right.
+        activation: the factor of negative outputs: 1 for none, 0 for ReLU, 0.1 for LeakyReLU(0.1).
+
+    Returns:
+        (N, O, H + 2 * padding[0] - KH + 1, W + 2 * padding[1] - KW + 1) float32.
+
+    Raises:
+        RuntimeError: dtypes, layouts or shapes that do not fit; the sentence names operator, argument and value.
+    """
+    return torch.ops.edgekit.conv2d(x, weight, bias, list(padding), activation)  # type: ignore[no-any-return]
+
+
 def _kv_append_shapes(k: Tensor, *others: object) -> Tensor:
     return k.new_empty((), dtype=torch.int64)
 
@@ -156,6 +182,13 @@ def _attention_shapes(q: Tensor, *others: object) -> Tensor:
 
 def _csr_matmul_shapes(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
     return x.new_empty((*x.shape[:-2], crow.shape[0] - 1, x.shape[-1]))
+
+
+def _conv2d_shapes(
+    x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], activation: float
+) -> Tensor:
+    sizes = [x.shape[2 + i] + 2 * padding[i] - weight.shape[2 + i] + 1 for i in range(2)]
+    return x.new_empty((x.shape[0], weight.shape[0], *sizes))
 
 
 def _topk_shapes(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
@@ -177,6 +210,7 @@ def define() -> None:
         _attention_shapes,
     )
     _define("csr_matmul", CSR_MATMUL, CSR_MATMUL_OUT, reference.csr_matmul, _csr_matmul_shapes)
+    _define("conv2d", CONV2D, CONV2D_OUT, reference.conv2d, _conv2d_shapes)
 
 
 def _define(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import torch
@@ -103,6 +104,12 @@ def csr_matmul(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
     rows = torch.arange(count, device=crow.device).repeat_interleave(crow.diff())
     y = x.new_zeros((*x.shape[:-2], count, x.shape[-1]))
     return y.index_add_(-2, rows, val[:, None] * x.index_select(-2, col))
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], activation: float) -> Tensor:
+    """See `edgekit.kernels.ops`."""
+    y = torch.nn.functional.conv2d(x, weight, bias, padding=list(padding))
+    return torch.where(y < 0, y * activation, y)
 
 
 def check_topk(x: Tensor, k: int) -> None:

@@ -46,7 +46,15 @@ struct F32x8Neon {
   static Floats mul(Floats a, Floats b) { return {vmulq_f32(a.low, b.low), vmulq_f32(a.high, b.high)}; }
   static Floats div(Floats a, Floats b) { return {vdivq_f32(a.low, b.low), vdivq_f32(a.high, b.high)}; }
   static Floats fma(Floats a, Floats b, Floats c) {
-    return {vfmaq_f32(c.low, a.low, b.low), vfmaq_f32(c.high, a.high, b.high)};
+    return {vfmaq_f32(c.low, a.low, b.low), vfmaq_f32(c.high, a.high, b.high)};  // a * b + c
+  }
+  static Floats fnma(Floats a, Floats b, Floats c) {
+    return {vfmsq_f32(c.low, a.low, b.low), vfmsq_f32(c.high, a.high, b.high)};  // c - a * b
+  }
+  // x where it is not negative, x * factor where it is.
+  static Floats scale_negative(Floats x, Floats factor) {
+    const Floats scaled = mul(x, factor);
+    return {vbslq_f32(vcltzq_f32(x.low), scaled.low, x.low), vbslq_f32(vcltzq_f32(x.high), scaled.high, x.high)};
   }
   // NaN if b is.
   static Floats larger(Floats a, Floats b) { return {vmaxq_f32(a.low, b.low), vmaxq_f32(a.high, b.high)}; }
@@ -65,8 +73,27 @@ struct F32x8Neon {
   static float largest(Floats x) { return vmaxvq_f32(vmaxq_f32(x.low, x.high)); }
   // The sum of each of eight.
   static Floats sums(const Floats (&x)[8]) { return {sums(x[0], x[1], x[2], x[3]), sums(x[4], x[5], x[6], x[7])}; }
+  // Rows to columns.
+  static void transpose(Floats (&rows)[8]) {
+    float32x4_t low[8], high[8];
+    for (int i = 0; i < 8; i += 4) {
+      transpose(rows[i].low, rows[i + 1].low, rows[i + 2].low, rows[i + 3].low, low + i);
+      transpose(rows[i].high, rows[i + 1].high, rows[i + 2].high, rows[i + 3].high, high + i);
+    }
+    for (int i = 0; i < 4; ++i) {
+      rows[i] = {low[i], low[i + 4]};
+      rows[i + 4] = {high[i], high[i + 4]};
+    }
+  }
 
  private:
+  static void transpose(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d, float32x4_t *out) {
+    const float32x4x2_t ab = vtrnq_f32(a, b), cd = vtrnq_f32(c, d);
+    out[0] = vcombine_f32(vget_low_f32(ab.val[0]), vget_low_f32(cd.val[0]));
+    out[1] = vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1]));
+    out[2] = vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0]));
+    out[3] = vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1]));
+  }
   static float32x4_t cleared(float32x4_t value, uint32x4_t mask) {
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(value), mask));
   }

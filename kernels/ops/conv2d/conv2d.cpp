@@ -1,0 +1,112 @@
+// conv2d: arguments, and which algorithm for which shape.
+
+#include "conv2d.h"
+
+#include <algorithm>
+#include <cinttypes>
+
+#include "../common/error.h"
+#include "../common/work.h"
+
+namespace edgekit::conv2d {
+namespace {
+
+// What a patch's input may take: the second level of most caches.
+constexpr int64_t kPatchFloats = 65536;
+// Wider patches gain nothing.
+constexpr int64_t kMostColumns = 128;
+
+constexpr int64_t up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
+
+Plan plan_direct(const Shape &s) {
+  const auto rows_of = [&](int64_t columns) {
+    return std::min(kPatchFloats / (s.c * (columns + s.kw - 1)) - s.kh + 1, s.out_h);
+  };
+  const int64_t across = (s.out_w + kMostColumns - 1) / kMostColumns;
+  int64_t columns = up((s.out_w + across - 1) / across, 8);
+  while (columns > 24 && rows_of(columns) < std::min<int64_t>(s.out_h, s.kh)) columns = up(columns / 2, 8);
+  const int64_t rows = std::max<int64_t>(rows_of(columns), 1);
+  Plan plan{Algorithm::kDirect, rows, columns, 0, 0, 0};
+  plan.shared = room<float>(up(s.o, kDirectGroup) * s.c * s.kh * s.kw);
+  plan.per_thread = room<float>(s.c * (rows + s.kh - 1) * (columns + s.kw - 1));
+  return plan;
+}
+
+Plan make_plan(const Shape &s) { return plan_direct(s); }
+
+bool small(int64_t size, int64_t least) { return size >= least && size < INT32_MAX; }
+
+// Whether the sizes multiply to what can be counted.
+bool countable(std::initializer_list<int64_t> sizes) {
+  int64_t product = 1;
+  for (const int64_t size : sizes) {
+    if (size == 0) return true;
+    if (product > (INT64_MAX >> 8) / size) return false;
+    product *= size;
+  }
+  return true;
+}
+
+Shape shape_of(int64_t n, int64_t c, int64_t h, int64_t w, int64_t o, int64_t kh, int64_t kw, int64_t pad_h,
+               int64_t pad_w) {
+  return {n, c, h, w, o, kh, kw, pad_h, pad_w, h + 2 * pad_h - kh + 1, w + 2 * pad_w - kw + 1};
+}
+
+bool is_empty(const Shape &s) { return s.n == 0 || s.o == 0; }
+
+size_t scratch(int threads, const Plan &plan) {
+  return plan.shared + static_cast<size_t>(std::max(threads, 1)) * plan.per_thread;
+}
+
+edgekit_status check(const Shape &s) {
+  EDGEKIT_REQUIRE(small(s.n, 0) && small(s.c, 1) && small(s.h, 0) && small(s.w, 0),
+                  "conv2d: x has shape (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
+                  "): give 1 or more channels, and less than 2^31 of everything.",
+                  s.n, s.c, s.h, s.w);
+  EDGEKIT_REQUIRE(small(s.o, 0) && small(s.kh, 1) && small(s.kw, 1),
+                  "conv2d: weight has shape (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
+                  "): give a kernel of 1 or more rows and columns.",
+                  s.o, s.c, s.kh, s.kw);
+  EDGEKIT_REQUIRE(small(s.pad_h, 0) && small(s.pad_w, 0), "conv2d: padding is [%" PRId64 ", %" PRId64 "]: give 0 or more.",
+                  s.pad_h, s.pad_w);
+  EDGEKIT_REQUIRE(s.out_h >= 1 && s.out_w >= 1,
+                  "conv2d: weight has %" PRId64 " x %" PRId64 " numbers a channel, more than x with its padding, %" PRId64
+                  " x %" PRId64 ".",
+                  s.kh, s.kw, s.h + 2 * s.pad_h, s.w + 2 * s.pad_w);
+  EDGEKIT_REQUIRE(countable({s.n, s.c, s.h + 2 * s.pad_h, s.w + 2 * s.pad_w}) && countable({s.o, s.c, s.kh, s.kw}) &&
+                      countable({s.n, s.o, s.out_h, s.out_w}),
+                  "conv2d: x of shape (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ") is too large.", s.n, s.c, s.h,
+                  s.w);
+  return EDGEKIT_OK;
+}
+
+}  // namespace
+}  // namespace edgekit::conv2d
+
+size_t edgekit_conv2d_scratch(int threads, int64_t n, int64_t c, int64_t h, int64_t w, int64_t o, int64_t kh,
+                              int64_t kw, int64_t pad_h, int64_t pad_w) {
+  using namespace edgekit::conv2d;
+  const Shape shape = shape_of(n, c, h, w, o, kh, kw, pad_h, pad_w);
+  // A call with such sizes computes nothing; it says what is wrong with them.
+  const bool fits = n > 0 && c > 0 && o > 0 && kh > 0 && kw > 0 && pad_h >= 0 && pad_w >= 0 && shape.out_h > 0 &&
+                    shape.out_w > 0;
+  return fits ? scratch(threads, make_plan(shape)) : 0;
+}
+
+edgekit_status edgekit_conv2d(const edgekit_context *context, const float *x, int64_t n, int64_t c, int64_t h, int64_t w,
+                              const float *weight, int64_t o, int64_t kh, int64_t kw, const float *bias, int64_t pad_h,
+                              int64_t pad_w, float activation, float *y) {
+  using namespace edgekit::conv2d;
+  const Shape shape = shape_of(n, c, h, w, o, kh, kw, pad_h, pad_w);
+  const edgekit_status status = check(shape);
+  if (status != EDGEKIT_OK) return status;
+  const Kernels *kernels = edgekit::find_kernels(kTable);
+  if (kernels == nullptr) return EDGEKIT_UNSUPPORTED_ISA;
+  if (is_empty(shape)) return EDGEKIT_OK;
+  const Plan plan = make_plan(shape);
+  const size_t needed = scratch(context->threads, plan);
+  EDGEKIT_REQUIRE(context->scratch_size >= needed, "conv2d: scratch has %zu bytes, %zu are needed.",
+                  context->scratch_size, needed);
+  kernels->run(*context, {shape, x, weight, bias, activation, y}, plan);
+  return EDGEKIT_OK;
+}

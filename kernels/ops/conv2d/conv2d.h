@@ -1,0 +1,55 @@
+// The kernels of conv2d: what is to be computed, by which algorithm, and one table for dispatch, tests and benchmarks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../common/isa.h"
+
+namespace edgekit::conv2d {
+
+struct Shape {
+  int64_t n, c, h, w;      // of the input
+  int64_t o, kh, kw;       // of the weight
+  int64_t pad_h, pad_w;  // zeros on both sides
+  int64_t out_h, out_w;
+};
+
+struct Problem : Shape {
+  const float *x, *weight, *bias;  // bias may be nullptr
+  float activation;
+  float *y;
+};
+
+enum class Algorithm { kDirect, kFft };
+
+// How a convolution is computed; depends on its shape alone.
+struct Plan {
+  Algorithm algorithm;
+  int64_t rows, columns;      // direct: of a patch of the output, at most; columns are a multiple of 8
+  int64_t tiles;              // fft: how many a thread works on at once
+  size_t shared, per_thread;  // bytes of scratch: the weights made ready, and what each thread works in
+};
+
+// Multiplications that are worth a thread's wakening.
+constexpr int64_t kGrain = 65536;
+// Channels of the output that the direct kernel computes at once.
+constexpr int64_t kDirectGroup = 4;
+
+struct Kernels {
+  Isa isa;
+  void (*run)(const edgekit_context &context, const Problem &problem, const Plan &plan);
+};
+
+extern const Kernels kScalar;
+#if defined(__x86_64__)
+extern const Kernels kAvx2;
+inline constexpr const Kernels *kTable[] = {&kAvx2, &kScalar};
+#elif defined(__aarch64__)
+extern const Kernels kNeon;
+inline constexpr const Kernels *kTable[] = {&kNeon, &kScalar};
+#else
+inline constexpr const Kernels *kTable[] = {&kScalar};
+#endif
+
+}  // namespace edgekit::conv2d

@@ -1,0 +1,30 @@
+// Rows of an image with zeros around it, and rows that end before a vector does.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+namespace edgekit::conv2d {
+
+// `count` floats from column `start` of row `y` of an image; zeros outside of it.
+template <typename Simd>
+void copy_row(const float *image, int64_t h, int64_t w, int64_t y, int64_t start, int64_t count, float *to) {
+  const bool outside = y < 0 || y >= h;
+  const int64_t begin = outside ? count : std::min(std::max<int64_t>(-start, 0), count);
+  const int64_t end = outside ? count : std::max(begin, std::min(w - start, count));
+  for (int64_t i = 0; i < begin; ++i) to[i] = 0.0f;
+  if (end > begin) std::memcpy(to + begin, image + y * w + start + begin, static_cast<size_t>(end - begin) * sizeof(float));
+  for (int64_t i = end; i < count; ++i) to[i] = 0.0f;
+}
+
+// The first `count` of eight, or all if it is more.
+template <typename Simd>
+void store_some(float *to, typename Simd::Floats x, int64_t count) {
+  if (count >= 8) return Simd::store(to, x);
+  float lanes[8];
+  Simd::store(lanes, x);
+  for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
+}
+
+}  // namespace edgekit::conv2d

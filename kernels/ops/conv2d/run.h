@@ -1,0 +1,13 @@
+// conv2d on vectors of eight, see common/f32x8_avx2.h, by the algorithm of the plan.
+#pragma once
+
+#include "direct.h"
+
+namespace edgekit::conv2d {
+
+template <typename Simd>
+void run(const edgekit_context &context, const Problem &problem, const Plan &plan) {
+  Direct<Simd>::run(context, problem, plan);
+}
+
+}  // namespace edgekit::conv2d
