@@ -48,7 +48,9 @@ def worst(y, x, weight, bias, padding, activation):
     seed=st.integers(0, 2**32),
 )
 def test_same_as_torch(n, c, o, h, w, kernel, padding, activation, with_bias, seed):
-    x, weight, bias = make(n, c, max(h, kernel[0] - 2 * padding[0]), max(w, kernel[1] - 2 * padding[1]), o, *kernel, seed)
+    x, weight, bias = make(
+        n, c, max(h, kernel[0] - 2 * padding[0]), max(w, kernel[1] - 2 * padding[1]), o, *kernel, seed
+    )
     bias = bias if with_bias else None
     for isa in AVAILABLE:
         kernels.use_isa(isa)
