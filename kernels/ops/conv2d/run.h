@@ -1,23 +1,15 @@
-// Runs a plan with one instruction set.
+// conv2d on vectors of eight, see common/f32x8_avx2.h, by the algorithm of the plan.
 #pragma once
 
 #include "direct.h"
-#include "fft_conv.h"
-#include "winograd.h"
+#include "spectra.h"
 
 namespace edgekit::conv2d {
 
 template <typename Simd>
 void run(const edgekit_context &context, const Problem &problem, const Plan &plan) {
-  switch (plan.algorithm) {
-    case Algorithm::kFft:
-      if (plan.tile == 32) return FftConvolution<Simd, 32>(context, problem, plan).run(context);
-      return FftConvolution<Simd, 64>(context, problem, plan).run(context);
-    case Algorithm::kWinograd:
-      return WinogradConvolution<Simd>(context, problem, plan).run(context);
-    case Algorithm::kDirect:
-      return DirectConvolution<Simd>(context, problem, plan).run(context);
-  }
+  if (plan.algorithm == Algorithm::kFft) return Spectra<Simd>::run(context, problem, plan);
+  Direct<Simd>::run(context, problem, plan);
 }
 
 }  // namespace edgekit::conv2d
