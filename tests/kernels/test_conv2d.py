@@ -38,7 +38,7 @@ def worst(y, x, weight, bias, padding, activation):
 @given(
     n=st.sampled_from((0, 1, 1, 2)),
     c=st.integers(1, 10),
-    o=st.integers(0, 10),
+    o=st.integers(1, 10),
     h=st.integers(1, 45),
     w=st.integers(1, 45),
     kernel=st.tuples(st.integers(1, 17), st.integers(1, 17)),

@@ -41,8 +41,8 @@ void run(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bia
 Tensor conv2d(const Tensor &x, const Tensor &weight, std::optional<Tensor> bias, std::vector<int64_t> padding,
               double activation) {
   Sizes out = check_input(x, weight, bias, padding);
-  // The operator says what is wrong with sizes that leave no output; torch only makes a tensor that it can.
-  for (int64_t &size : out.sizes) size = size < 0 ? 0 : size;
+  // The operator says what is wrong with sizes that leave no output, or too large a one; torch cannot make those.
+  for (int64_t &size : out.sizes) size = size < 0 || size >= INT32_MAX ? 0 : size;
   const Tensor y = make(out.sizes, 4, aoti_torch_dtype_float32());
   run(x, weight, bias, padding, activation, static_cast<float *>(y.mutable_data_ptr()));
   return y;

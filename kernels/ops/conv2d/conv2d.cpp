@@ -15,6 +15,8 @@ namespace {
 constexpr int64_t kPatchFloats = 65536;
 // Wider patches gain nothing.
 constexpr int64_t kMostColumns = 128;
+// What the spectra of a thread's tiles may take.
+constexpr int64_t kSpectraBytes = 4 << 20;
 
 constexpr int64_t up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
@@ -32,7 +34,39 @@ Plan plan_direct(const Shape &s) {
   return plan;
 }
 
-Plan make_plan(const Shape &s) { return plan_direct(s); }
+Plan plan_fft(const Shape &s) {
+  const int64_t in_groups = (s.c + 7) / 8, out_groups = (s.o + 7) / 8, groups = std::max(in_groups, out_groups);
+  const int64_t rows = kTile + 1 - s.kh, columns = kTile + 1 - s.kw;
+  const int64_t tiles = s.n * ((s.out_h + rows - 1) / rows) * ((s.out_w + columns - 1) / columns);
+  const int64_t fitting = kSpectraBytes / (groups * kFrequencies * kLine * 4) / kTilesAtOnce * kTilesAtOnce;
+  Plan plan{Algorithm::kFft, 0, 0, 0, 0, 0};
+  plan.tiles = std::min(tiles, std::max<int64_t>(std::min<int64_t>(fitting, 24), kTilesAtOnce));
+  plan.shared = room<float>(kFrequencies * spectrum_stride(out_groups * s.c));
+  plan.per_thread =
+      room<float>(kFrequencies * spectrum_stride(plan.tiles * groups)) + room<float>(plan.tiles * out_groups * kLine);
+  return plan;
+}
+
+// Costs are in instructions on vectors.
+double direct_cost(const Shape &s) {
+  return static_cast<double>(s.n * s.out_h * ((s.out_w + 7) / 8)) *
+         static_cast<double>((s.o + (s.o % 4 == 3)) * s.c * s.kh * s.kw);
+}
+
+double fft_cost(const Shape &s) {
+  const int64_t rows = kTile + 1 - s.kh, columns = kTile + 1 - s.kw;
+  const double tiles = static_cast<double>(s.n * ((s.out_h + rows - 1) / rows) * ((s.out_w + columns - 1) / columns));
+  const double in_groups = static_cast<double>((s.c + 7) / 8), out_groups = static_cast<double>((s.o + 7) / 8);
+  const double c = static_cast<double>(s.c);
+  return static_cast<double>((s.kh + 1) / 2 + 17) * (out_groups * c) * 1000 +
+         (in_groups + out_groups) * tiles * 33 * 1000 + tiles * out_groups * c * 4 * kFrequencies;
+}
+
+Plan make_plan(const Shape &s) {
+  const int64_t side = std::max(s.kh, s.kw);
+  if (side >= 5 && side <= 17 && fft_cost(s) < direct_cost(s)) return plan_fft(s);
+  return plan_direct(s);
+}
 
 bool small(int64_t size, int64_t least) { return size >= least && size < INT32_MAX; }
 

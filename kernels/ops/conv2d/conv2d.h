@@ -36,6 +36,16 @@ constexpr int64_t kGrain = 65536;
 // Channels of the output that the direct kernel computes at once.
 constexpr int64_t kDirectGroup = 4;
 
+// Fourier transforms: tiles of 32 x 32, of which 17 x 32 frequencies are kept. A line is a complex number of eight
+// channels: eight real parts, eight imaginary parts.
+constexpr int64_t kTile = 32, kHalf = kTile / 2 + 1, kFrequencies = kHalf * kTile;
+constexpr int64_t kLine = 16, kImaginary = 8;
+constexpr int64_t kTilesAtOnce = 6;  // in the inner loop
+
+// Floats from one frequency to the next, for so many lines at each: an odd number of lines, or they would all fall on
+// the same few places of the caches.
+constexpr int64_t spectrum_stride(int64_t lines) { return (lines | 1) * kLine; }
+
 struct Kernels {
   Isa isa;
   void (*run)(const edgekit_context &context, const Problem &problem, const Plan &plan);

@@ -6,9 +6,9 @@
 
 #include <cstdint>
 
-namespace edgekit::conv2d {
+#include "conv2d.h"
 
-constexpr int64_t kLine = 16, kImaginary = 8;
+namespace edgekit::conv2d {
 
 // cos(2 pi i / n), for tables that the compiler fills.
 constexpr double cosine(int i, int n) {

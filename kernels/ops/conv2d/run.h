@@ -2,11 +2,13 @@
 #pragma once
 
 #include "direct.h"
+#include "spectra.h"
 
 namespace edgekit::conv2d {
 
 template <typename Simd>
 void run(const edgekit_context &context, const Problem &problem, const Plan &plan) {
+  if (plan.algorithm == Algorithm::kFft) return Spectra<Simd>::run(context, problem, plan);
   Direct<Simd>::run(context, problem, plan);
 }
 
