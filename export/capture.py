@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 from torch.export import ExportedProgram
-from torch.fx import Node
 
 from edgekit.errors import EdgekitError
 from edgekit.models.model import Method
@@ -34,12 +33,6 @@ def capture(module: nn.Module, methods: list[Method]) -> dict[str, ExportedProgr
                 f"(torch.export needs static control flow; see its message with -v)."
             ) from error
     return graphs
-
-
-def inside(node: Node, modules: Sequence[str]) -> bool:
-    """Whether a graph node was made by one of these submodules."""
-    paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
-    return any(path == name or path.startswith(f"{name}.") for path in paths for name in modules)
 
 
 def _first_line(error: Exception) -> str:

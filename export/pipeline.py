@@ -17,6 +17,7 @@ from edgekit.errors import GateError, UsageError
 from edgekit.export import executorch, verify
 from edgekit.export.capture import capture, state_bytes
 from edgekit.export.memory import memory_parts
+from edgekit.export.operators import choose_operators
 from edgekit.export.quantize import quantize
 from edgekit.export.recipes import Recipe
 from edgekit.models.model import Model
@@ -72,7 +73,7 @@ def export(
     specs = [method.spec for method in methods]
 
     on_stage("capture")
-    graphs = capture(model.device_module, methods)
+    graphs = choose_operators(capture(model.device_module, methods))
     on_stage("quantize")
     graphs = quantize(model, graphs, methods, recipe)
     on_stage("lower")

@@ -11,11 +11,12 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 )
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
 from torch.export import ExportedProgram
+from torch.fx import Node
 from torchao.quantization.pt2e.observer import MinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from edgekit.errors import EdgekitError
-from edgekit.export.capture import Graphs, inside
+from edgekit.export.capture import Graphs
 from edgekit.export.recipes import Recipe
 from edgekit.models.model import Method, Model
 
@@ -41,7 +42,7 @@ def quantize(model: Model, graphs: Graphs, methods: list[Method], recipe: Recipe
         quantizer = (
             XNNPACKQuantizer()
             .set_global(_configuration(model))
-            .set_filter_function(lambda node: not inside(node, model.keep_fp32))
+            .set_filter_function(lambda node: not _inside(node, model.keep_fp32))
         )
         prepared = prepare_pt2e(graph, quantizer)
         with torch.no_grad():
@@ -60,3 +61,9 @@ def _configuration(model: Model) -> QuantizationConfig:
     extremes = MinMaxObserver.with_args(eps=SMALLEST_SCALE)
     activation = replace(configuration.input_activation, observer_or_fake_quant_ctr=extremes)
     return replace(configuration, input_activation=activation, output_activation=activation)
+
+
+def _inside(node: Node, modules: tuple[str, ...]) -> bool:
+    """Whether a graph node was made by one of these submodules."""
+    paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
+    return any(path == name or path.startswith(f"{name}.") for path in paths for name in modules)

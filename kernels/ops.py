@@ -38,9 +38,7 @@ CSR_MATMUL = "(Tensor crow, Tensor col, Tensor val, Tensor x) -> Tensor"
 CSR_MATMUL_OUT = "(Tensor crow, Tensor col, Tensor val, Tensor x, *, Tensor(a!) out) -> Tensor(a!)"
 
 CONV2D = "(Tensor x, Tensor weight, Tensor? bias, int[] padding, float activation) -> Tensor"
-CONV2D_OUT = (
-    "(Tensor x, Tensor weight, Tensor? bias, int[] padding, float activation, *, Tensor(a!) out) -> Tensor(a!)"
-)
+CONV2D_OUT = "(Tensor x, Tensor weight, Tensor? bias, int[] padding, float activation, *, Tensor(a!) out) -> Tensor(a!)"
 
 
 def sparse_topk(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
@@ -184,9 +182,7 @@ def _csr_matmul_shapes(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Ten
     return x.new_empty((*x.shape[:-2], crow.shape[0] - 1, x.shape[-1]))
 
 
-def _conv2d_shapes(
-    x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], activation: float
-) -> Tensor:
+def _conv2d_shapes(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], activation: float) -> Tensor:
     sizes = [x.shape[2 + i] + 2 * padding[i] - weight.shape[2 + i] + 1 for i in range(2)]
     return x.new_empty((x.shape[0], weight.shape[0], *sizes))
 

@@ -1,4 +1,4 @@
-"""What export's simplifications of RPCANet are worth: time per frame, file size, export time and memory.
+"""What export's simplifications of RPCANet and edgekit's `conv2d` are worth: time per frame, file size and memory.
 
     python tests/benchmarks/rpcanet_export.py [--variant s3] [--size 256x256] [--rounds 7]
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import torch
 
 from edgekit.export import executorch
 from edgekit.export.capture import capture
+from edgekit.export.operators import choose_operators
 from edgekit.export.quantize import quantize
 from edgekit.export.recipes import find_recipe
 from edgekit.models.rpcanet.checkpoint import Checkpoint
@@ -31,7 +31,7 @@ from edgekit.models.rpcanet.config import find_config
 from edgekit.models.rpcanet.model import RPCANetModel
 from edgekit.models.rpcanet.module import RPCANet
 
-PROGRAMS = ("naive fp32", "fp32", "int8")
+PROGRAMS = ("naive fp32", "XNNPACK fp32", "XNNPACK int8", "fp32", "int8")
 
 
 def make(program: str, variant: str, size: tuple[int, int], path: Path) -> str:
@@ -41,7 +41,9 @@ def make(program: str, variant: str, size: tuple[int, int], path: Path) -> str:
     model = RPCANetModel(Checkpoint(module, variant, {}), sizes=[size])
     methods = model.methods()
     graphs = capture(model.reference if program == "naive fp32" else model.device_module, methods)
-    recipe = find_recipe("int8" if program == "int8" else "fp32")
+    if program in ("fp32", "int8"):
+        graphs = choose_operators(graphs)
+    recipe = find_recipe(program.split()[-1])
     lowered = executorch.lower(quantize(model, graphs, methods, recipe))
     path.write_bytes(lowered.data)
     (count,) = lowered.macs.values()
@@ -53,7 +55,11 @@ def frame_time(path: Path, size: tuple[int, int]) -> Callable[[], float]:
     import executorch.kernels.quantized  # noqa: F401 (registers the kernels of int8)
     from executorch.runtime import Runtime
 
-    program = Runtime.get().load_program(path)
+    from edgekit.kernels.native import load_executorch_binding
+
+    runtime = Runtime.get()
+    load_executorch_binding()
+    program = runtime.load_program(path)
     (name,) = program.method_names
     method = program.load_method(name)
     frame = torch.from_numpy(np.random.default_rng(0).random((1, 1, *size), np.float32))
@@ -67,19 +73,41 @@ def frame_time(path: Path, size: tuple[int, int]) -> Callable[[], float]:
     return run
 
 
+def peak_memory() -> float:
+    """This process's peak resident memory in MB; getrusage would give its parent's where that was larger."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1e3
+
+
+def memory(path: Path, size: tuple[int, int]) -> float:
+    """Megabytes by which this process's peak rises when it loads a program and runs two frames."""
+    import executorch.kernels.quantized  # noqa: F401
+    from executorch.runtime import Runtime
+
+    Runtime.get()
+    before = peak_memory()
+    run = frame_time(path, size)
+    run()
+    return peak_memory() - before
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variant", default="s3")
     parser.add_argument("--size", default="256x256")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--make", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     height, width = (int(side) for side in options.size.split("x"))
+    if options.memory:  # likewise
+        print(f"{memory(options.path, (height, width)):.0f}")
+        return
     if options.make:  # in a process of its own, whose peak memory is this export's
         begin = time.perf_counter()
         outside = make(options.make, options.variant, (height, width), options.path)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        peak = peak_memory() / 1e3
         print(f"export {time.perf_counter() - begin:5.1f} s, {peak:.2f} GB; outside the delegate: {outside}")
         return
 
@@ -92,15 +120,16 @@ def main() -> None:
         runs = {}
         for program in PROGRAMS:
             path = Path(folder) / f"{program}.pte"
-            arguments = ["--variant", options.variant, "--size", options.size, "--make", program, "--path", str(path)]
-            child = subprocess.run(
-                [sys.executable, __file__, *arguments],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                check=True,
-            )
-            print(f"{program:10s}  {path.stat().st_size / 1e6:6.2f} MB  {child.stdout.strip()}")
+            command = [sys.executable, __file__, "--variant", options.variant, "--size", options.size]
+            command += ["--path", str(path)]
+            said = []
+            for part in (["--make", program], ["--memory"]):
+                child = subprocess.run(
+                    command + part, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
+                )
+                said.append(child.stdout.strip())
+            size = path.stat().st_size / 1e6
+            print(f"{program:12s}  {size:6.2f} MB, runs in {said[1]:>4} MB; {said[0]}", flush=True)
             runs[program] = frame_time(path, (height, width))
         times = {program: [] for program in PROGRAMS}
         for _ in range(options.rounds):
@@ -108,8 +137,9 @@ def main() -> None:
                 times[program].append(run())
     for program, seconds in times.items():
         spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-        print(f"{program:10s}  median {np.median(seconds):.2f} s a frame ({spread}, {options.rounds} rounds)")
-    for slow, fast in (("naive fp32", "fp32"), ("fp32", "int8")):
+        print(f"{program:12s}  median {np.median(seconds):.2f} s a frame ({spread}, {options.rounds} rounds)")
+    pairs = (("naive fp32", "fp32"), ("XNNPACK fp32", "fp32"), ("XNNPACK int8", "int8"), ("fp32", "int8"))
+    for slow, fast in pairs:
         ratios = np.array(times[slow]) / np.array(times[fast])
         print(f"{slow} / {fast}: {np.median(ratios):.2f} (paired, {ratios.min():.2f} to {ratios.max():.2f})")
 
