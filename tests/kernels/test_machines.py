@@ -119,6 +119,28 @@ def test_csr_matmul(runner):
         runner("csr_matmul", numbers, *(tensor.numpy() for tensor in (crow, col, val, x)))
 
 
+def test_conv2d(runner):
+    """Each algorithm, with sizes that end inside a tile or a vector."""
+    generator = torch.Generator().manual_seed(0)
+    for c, o, size, kernel, padding in (
+        (1, 9, (19, 23), (3, 3), (1, 1)),  # direct
+        (16, 17, (37, 41), (3, 3), (1, 1)),  # Winograd
+        (9, 8, (50, 61), (17, 17), (8, 8)),  # Fourier
+        (8, 8, (40, 70), (11, 7), (0, 9)),
+        (5, 3, (6, 9), (2, 4), (0, 2)),
+    ):
+        x = torch.randn(2, c, *size, generator=generator)
+        weight, bias = torch.randn(o, c, *kernel, generator=generator), torch.randn(o, generator=generator)
+        expected = torch.nn.functional.conv2d(x.double(), weight.double(), bias.double(), padding=padding)
+        expected = torch.where(expected < 0, 0.1 * expected, expected).numpy()
+        numbers = (2, c, *size, o, *kernel, *padding, 10)
+        (found,) = runner("conv2d", numbers, *(tensor.numpy() for tensor in (x, weight, bias)))
+        array = np.frombuffer(found, np.float32).reshape(expected.shape)
+        assert np.abs(array - expected).max() <= 1e-5 * np.ptp(expected), (c, o, kernel)
+    with pytest.raises(OperatorError, match="conv2d: weight has 9 x 9 numbers"):
+        runner("conv2d", (1, 1, 5, 5, 1, 9, 9, 0, 0, 100), *(np.zeros(81, np.float32),) * 3)
+
+
 @pytest.mark.parametrize("name", ["host", "arm64"])
 def test_a_program_in_a_cpp_runner(built, tmp_path, name):
     """A `.pte` that calls the operators, run by a C++ program on ExecuTorch's wheel; against eager torch."""

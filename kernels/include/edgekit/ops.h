@@ -160,8 +160,9 @@ EDGEKIT_API edgekit_status edgekit_csr_matmul(const edgekit_context *context, in
  *   activation  the factor of negative outputs: 1 for none, 0 for ReLU, 0.1 for LeakyReLU(0.1)
  *   y           n x o x (h + 2 pad_h - kh + 1) x (w + 2 pad_w - kw + 1)
  *
- * Large kernels are computed by Fourier transforms: y is exact to 1e-5 of its range, and an infinity or NaN spreads to
- * the outputs around those that it belongs to. The choice depends on the sizes alone. */
+ * Large kernels are computed by Fourier transforms, those of 3 x 3 by Winograd's: y is exact to 1e-5 of its range, and
+ * an infinity or NaN may spread to the outputs around those that it belongs to. The choice depends on the
+ * sizes alone. */
 EDGEKIT_API edgekit_status edgekit_conv2d(const edgekit_context *context, const float *x, int64_t n, int64_t c,
                                           int64_t h, int64_t w, const float *weight, int64_t o, int64_t kh, int64_t kw,
                                           const float *bias, int64_t pad_h, int64_t pad_w, float activation, float *y);

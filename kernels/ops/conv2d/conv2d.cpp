@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cinttypes>
+#include <initializer_list>
 
 #include "../common/error.h"
 #include "../common/work.h"
@@ -15,8 +16,6 @@ namespace {
 constexpr int64_t kPatchFloats = 65536;
 // Wider patches gain nothing.
 constexpr int64_t kMostColumns = 128;
-// What the spectra of a thread's tiles may take.
-constexpr int64_t kSpectraBytes = 4 << 20;
 
 constexpr int64_t up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
@@ -28,44 +27,80 @@ Plan plan_direct(const Shape &s) {
   int64_t columns = up((s.out_w + across - 1) / across, 8);
   while (columns > 24 && rows_of(columns) < std::min<int64_t>(s.out_h, s.kh)) columns = up(columns / 2, 8);
   const int64_t rows = std::max<int64_t>(rows_of(columns), 1);
-  Plan plan{Algorithm::kDirect, rows, columns, 0, 0, 0};
+  Plan plan{Algorithm::kDirect, rows, columns, 0, false, 0, 0};
   plan.shared = room<float>(up(s.o, kDirectGroup) * s.c * s.kh * s.kw);
   plan.per_thread = room<float>(s.c * (rows + s.kh - 1) * (columns + s.kw - 1));
   return plan;
 }
 
-Plan plan_fft(const Shape &s) {
-  const int64_t in_groups = (s.c + 7) / 8, out_groups = (s.o + 7) / 8, groups = std::max(in_groups, out_groups);
+// The sides that a tile serves well.
+constexpr int64_t kLeastSide = 5, kMostSide = 17;
+// What the spectra that a thread works on may take.
+constexpr int64_t kStripFloats = 1 << 18;
+constexpr int64_t kSpectraBytes = 4 << 20;
+
+int64_t tile_count(const Shape &s) {
   const int64_t rows = kTile + 1 - s.kh, columns = kTile + 1 - s.kw;
-  const int64_t tiles = s.n * ((s.out_h + rows - 1) / rows) * ((s.out_w + columns - 1) / columns);
-  const int64_t fitting = kSpectraBytes / (groups * kFrequencies * kLine * 4) / kTilesAtOnce * kTilesAtOnce;
-  Plan plan{Algorithm::kFft, 0, 0, 0, 0, 0};
-  plan.tiles = std::min(tiles, std::max<int64_t>(std::min<int64_t>(fitting, 24), kTilesAtOnce));
-  plan.shared = room<float>(kFrequencies * spectrum_stride(out_groups * s.c));
-  plan.per_thread =
-      room<float>(kFrequencies * spectrum_stride(plan.tiles * groups)) + room<float>(plan.tiles * out_groups * kLine);
+  return s.n * ((s.out_h + rows - 1) / rows) * ((s.out_w + columns - 1) / columns);
+}
+
+Plan plan_fft(const Shape &s) {
+  const int64_t in_groups = up(s.c, 8) / 8, out_groups = up(s.o, 8) / 8, groups = std::max(in_groups, out_groups);
+  const int64_t fit = kSpectraBytes / (kFrequencies * kLine * 4 * groups) / kTilesAtOnce * kTilesAtOnce;
+  const int64_t tiles = tile_count(s);
+  const auto spectra = [](int64_t lines) { return room<float>(kFrequencies * spectrum_stride(lines)); };
+  Plan plan{Algorithm::kFft, 0, 0, std::min(std::clamp<int64_t>(fit, kTilesAtOnce, 24), tiles), false, 0, 0};
+  // Whichever are fewer are kept.
+  plan.by_groups = tiles < s.o && out_groups >= 4;
+  if (plan.by_groups) {
+    plan.shared = spectra(tiles * in_groups);
+    plan.per_thread = spectra(std::min(s.c, kChannelsAtOnce)) + spectra(tiles);
+  } else {
+    plan.shared = spectra(out_groups * s.c);
+    plan.per_thread = spectra(plan.tiles * groups) + room<float>(plan.tiles * out_groups * kLine);
+  }
   return plan;
 }
 
-// Costs are in instructions on vectors.
-double direct_cost(const Shape &s) {
-  return static_cast<double>(s.n * s.out_h * ((s.out_w + 7) / 8)) *
-         static_cast<double>((s.o + (s.o % 4 == 3)) * s.c * s.kh * s.kw);
+// Times in vector operations, roughly as measured: the direct sum, and transforms of weights and tiles and products.
+double time_direct(const Shape &s) {
+  const int64_t channels = s.o % kDirectGroup == 3 ? s.o + 1 : s.o;
+  return static_cast<double>(s.n * s.out_h * up(s.out_w, 8) / 8) * static_cast<double>(channels * s.c * s.kh * s.kw);
 }
 
-double fft_cost(const Shape &s) {
-  const int64_t rows = kTile + 1 - s.kh, columns = kTile + 1 - s.kw;
-  const double tiles = static_cast<double>(s.n * ((s.out_h + rows - 1) / rows) * ((s.out_w + columns - 1) / columns));
-  const double in_groups = static_cast<double>((s.c + 7) / 8), out_groups = static_cast<double>((s.o + 7) / 8);
+double time_fft(const Shape &s) {
+  // Of a row or column of eight; most of a kernel is zeros.
+  constexpr double kOfTiles = 1000, kOfWeights = 500;
+  const double tiles = static_cast<double>(tile_count(s)), in = static_cast<double>(up(s.c, 8) / 8);
+  const double out = static_cast<double>(up(s.o, 8) / 8), c = static_cast<double>(s.c);
+  const double rows = static_cast<double>(kHalf + (s.kh + 1) / 2);
+  return out * c * rows * kOfWeights + tiles * (in + out) * 33 * kOfTiles +
+         tiles * out * c * 4 * static_cast<double>(kFrequencies);
+}
+
+Plan plan_winograd(const Shape &s) {
+  const int64_t in_groups = up(s.c, 8) / 8, out_groups = up(s.o, 8) / 8;
+  const int64_t down = up(s.out_h, 4) / 4, across = up(s.out_w, 4) / 4;
+  const int64_t strip = across * (in_groups + out_groups) * 8 * kWinogradPoints;
+  Plan plan{Algorithm::kWinograd, 0, 0, std::clamp<int64_t>(kStripFloats / strip, 1, s.n * down), false, 0, 0};
+  plan.shared = room<float>(kWinogradPoints * out_groups * s.c * 8);
+  plan.per_thread = room<float>(kWinogradPoints * plan.tiles * across * in_groups * 8) +
+                    room<float>(kWinogradPoints * plan.tiles * across * out_groups * 8) +
+                    2 * room<float>(winograd_strip(across));
+  return plan;
+}
+
+double time_winograd(const Shape &s) {
+  const double tiles = static_cast<double>(s.n * (up(s.out_h, 4) / 4) * (up(s.out_w, 4) / 4));
+  const double in = static_cast<double>(up(s.c, 8) / 8), out = static_cast<double>(up(s.o, 8) / 8);
   const double c = static_cast<double>(s.c);
-  return static_cast<double>((s.kh + 1) / 2 + 17) * (out_groups * c) * 1000 +
-         (in_groups + out_groups) * tiles * 33 * 1000 + tiles * out_groups * c * 4 * kFrequencies;
+  return out * c * 400 + tiles * (in + out) * 500 + tiles * out * c * 40;
 }
 
 Plan make_plan(const Shape &s) {
-  const int64_t side = std::max(s.kh, s.kw);
-  if (side >= 5 && side <= 17 && fft_cost(s) < direct_cost(s)) return plan_fft(s);
-  return plan_direct(s);
+  if (s.kh == 3 && s.kw == 3) return time_winograd(s) < time_direct(s) ? plan_winograd(s) : plan_direct(s);
+  const bool sides = std::max(s.kh, s.kw) >= kLeastSide && std::max(s.kh, s.kw) <= kMostSide;
+  return sides && time_fft(s) < time_direct(s) ? plan_fft(s) : plan_direct(s);
 }
 
 bool small(int64_t size, int64_t least) { return size >= least && size < INT32_MAX; }
@@ -101,16 +136,18 @@ edgekit_status check(const Shape &s) {
                   "conv2d: weight has shape (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
                   "): give a kernel of 1 or more rows and columns.",
                   s.o, s.c, s.kh, s.kw);
-  EDGEKIT_REQUIRE(small(s.pad_h, 0) && small(s.pad_w, 0), "conv2d: padding is [%" PRId64 ", %" PRId64 "]: give 0 or more.",
-                  s.pad_h, s.pad_w);
+  EDGEKIT_REQUIRE(small(s.pad_h, 0) && small(s.pad_w, 0),
+                  "conv2d: padding is [%" PRId64 ", %" PRId64 "]: give 0 or more, and less than 2^31.", s.pad_h,
+                  s.pad_w);
   EDGEKIT_REQUIRE(s.out_h >= 1 && s.out_w >= 1,
-                  "conv2d: weight has %" PRId64 " x %" PRId64 " numbers a channel, more than x with its padding, %" PRId64
-                  " x %" PRId64 ".",
+                  "conv2d: weight has %" PRId64 " x %" PRId64 " numbers a channel, more than x with its padding, "
+                  "%" PRId64 " x %" PRId64 ".",
                   s.kh, s.kw, s.h + 2 * s.pad_h, s.w + 2 * s.pad_w);
-  EDGEKIT_REQUIRE(countable({s.n, s.c, s.h + 2 * s.pad_h, s.w + 2 * s.pad_w}) && countable({s.o, s.c, s.kh, s.kw}) &&
+  EDGEKIT_REQUIRE(small(s.out_h, 1) && small(s.out_w, 1) && countable({s.o, s.c, s.kh, s.kw}) &&
+                      countable({s.n, s.c, s.h + 2 * s.pad_h, s.w + 2 * s.pad_w}) &&
                       countable({s.n, s.o, s.out_h, s.out_w}),
-                  "conv2d: x of shape (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ") is too large.", s.n, s.c, s.h,
-                  s.w);
+                  "conv2d: x of shape (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ") is too large.", s.n, s.c,
+                  s.h, s.w);
   return EDGEKIT_OK;
 }
 
@@ -127,9 +164,9 @@ size_t edgekit_conv2d_scratch(int threads, int64_t n, int64_t c, int64_t h, int6
   return fits ? scratch(threads, make_plan(shape)) : 0;
 }
 
-edgekit_status edgekit_conv2d(const edgekit_context *context, const float *x, int64_t n, int64_t c, int64_t h, int64_t w,
-                              const float *weight, int64_t o, int64_t kh, int64_t kw, const float *bias, int64_t pad_h,
-                              int64_t pad_w, float activation, float *y) {
+edgekit_status edgekit_conv2d(const edgekit_context *context, const float *x, int64_t n, int64_t c, int64_t h,
+                              int64_t w, const float *weight, int64_t o, int64_t kh, int64_t kw, const float *bias,
+                              int64_t pad_h, int64_t pad_w, float activation, float *y) {
   using namespace edgekit::conv2d;
   const Shape shape = shape_of(n, c, h, w, o, kh, kw, pad_h, pad_w);
   const edgekit_status status = check(shape);

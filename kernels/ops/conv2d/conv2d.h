@@ -21,13 +21,14 @@ struct Problem : Shape {
   float *y;
 };
 
-enum class Algorithm { kDirect, kFft };
+enum class Algorithm { kDirect, kWinograd, kFft };
 
 // How a convolution is computed; depends on its shape alone.
 struct Plan {
   Algorithm algorithm;
   int64_t rows, columns;      // direct: of a patch of the output, at most; columns are a multiple of 8
-  int64_t tiles;              // fft: how many a thread works on at once
+  int64_t tiles;              // fft: how many a thread works on at once (winograd: strips of them),
+  bool by_groups;             // or, instead, all tiles and eight channels of the output at once
   size_t shared, per_thread;  // bytes of scratch: the weights made ready, and what each thread works in
 };
 
@@ -40,11 +41,17 @@ constexpr int64_t kDirectGroup = 4;
 // channels: eight real parts, eight imaginary parts.
 constexpr int64_t kTile = 32, kHalf = kTile / 2 + 1, kFrequencies = kHalf * kTile;
 constexpr int64_t kLine = 16, kImaginary = 8;
-constexpr int64_t kTilesAtOnce = 6;  // in the inner loop
+constexpr int64_t kTilesAtOnce = 6;      // in the inner loop
+constexpr int64_t kChannelsAtOnce = 32;  // of the input, whose weights' spectra should stay in the cache
 
 // Floats from one frequency to the next, for so many lines at each: an odd number of lines, or they would all fall on
 // the same few places of the caches.
 constexpr int64_t spectrum_stride(int64_t lines) { return (lines | 1) * kLine; }
+
+// Winograd: the points of a tile, the columns of a strip of tiles with room for whole vectors, and its floats.
+constexpr int64_t kWinogradPoints = 36;
+constexpr int64_t winograd_columns(int64_t across) { return (4 * across + 2 + 7) / 8 * 8; }
+constexpr int64_t winograd_strip(int64_t across) { return 8 * 8 * winograd_columns(across); }
 
 struct Kernels {
   Isa isa;

@@ -1,7 +1,7 @@
 // Fourier transforms of 32 or 64 complex points, eight of them at once, one in each lane.
 //
-// N = 8 * M points are M transforms of 8, a rotation, and 8 transforms of M = 4 or 8. A point is a line of 16 floats: eight
-// real parts, eight imaginary parts.
+// N = 8 * M points are M transforms of 8, a rotation, and 8 transforms of M = 4 or 8. A point is a line of 16 floats:
+// eight real parts, eight imaginary parts.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,8 @@ void copy_row(const float *image, int64_t h, int64_t w, int64_t y, int64_t start
   const int64_t begin = outside ? count : std::min(std::max<int64_t>(-start, 0), count);
   const int64_t end = outside ? count : std::max(begin, std::min(w - start, count));
   for (int64_t i = 0; i < begin; ++i) to[i] = 0.0f;
-  if (end > begin) std::memcpy(to + begin, image + y * w + start + begin, static_cast<size_t>(end - begin) * sizeof(float));
+  const size_t size = static_cast<size_t>(end - begin) * sizeof(float);
+  if (size > 0) std::memcpy(to + begin, image + y * w + start + begin, size);
   for (int64_t i = end; i < count; ++i) to[i] = 0.0f;
 }
 

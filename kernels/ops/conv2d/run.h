@@ -3,13 +3,20 @@
 
 #include "direct.h"
 #include "spectra.h"
+#include "winograd.h"
 
 namespace edgekit::conv2d {
 
 template <typename Simd>
 void run(const edgekit_context &context, const Problem &problem, const Plan &plan) {
-  if (plan.algorithm == Algorithm::kFft) return Spectra<Simd>::run(context, problem, plan);
-  Direct<Simd>::run(context, problem, plan);
+  switch (plan.algorithm) {
+    case Algorithm::kDirect:
+      return Direct<Simd>::run(context, problem, plan);
+    case Algorithm::kWinograd:
+      return Winograd<Simd>::run(context, problem, plan);
+    case Algorithm::kFft:
+      return Spectra<Simd>::run(context, problem, plan);
+  }
 }
 
 }  // namespace edgekit::conv2d

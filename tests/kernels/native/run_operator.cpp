@@ -85,11 +85,23 @@ edgekit_status csr_matmul(int threads, const Numbers &numbers, const Tensors &in
                             outputs[0].as<float>());
 }
 
+// n, c, h, w, o, kh, kw, pad_h, pad_w, the activation in hundredths; x, weight, bias to y
+edgekit_status conv2d(int threads, const Numbers &numbers, const Tensors &inputs, Tensors &outputs) {
+  const int64_t n = numbers.at(0), c = numbers.at(1), h = numbers.at(2), w = numbers.at(3), o = numbers.at(4);
+  const int64_t kh = numbers.at(5), kw = numbers.at(6), pad_h = numbers.at(7), pad_w = numbers.at(8);
+  outputs.emplace_back(static_cast<size_t>(n * o * (h + 2 * pad_h - kh + 1) * (w + 2 * pad_w - kw + 1)) * 4);
+  Call call(threads, edgekit_conv2d_scratch(threads, n, c, h, w, o, kh, kw, pad_h, pad_w));
+  return edgekit_conv2d(&call.context, inputs.at(0).as<float>(), n, c, h, w, inputs.at(1).as<float>(), o, kh, kw,
+                        inputs.at(2).as<float>(), pad_h, pad_w, static_cast<float>(numbers.at(9)) / 100.0f,
+                        outputs[0].as<float>());
+}
+
 struct Operator {
   const char *name;
   edgekit_status (*run)(int, const Numbers &, const Tensors &, Tensors &);
 };
 constexpr Operator kOperators[] = {
+    {"conv2d", conv2d},
     {"csr_matmul", csr_matmul},
     {"kv_append", kv_append},
     {"sparse_topk", sparse_topk},
