@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 #: Operators with a benchmark: a module each, with `rows(rounds)` and the `UNIT` of its rates.
-OPERATORS = ("sparse_topk",)
+OPERATORS = ("conv2d", "sparse_topk")
 
 
 def main() -> None:
