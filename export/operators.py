@@ -20,8 +20,8 @@ from edgekit.export.capture import Graphs
 _RELU, _LEAKY_RELU = torch.ops.aten.relu.default, torch.ops.aten.leaky_relu.default
 _CONV2D = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)
 
-#: Kernels of this side and more go by way of the Fourier transform, in fp32, whatever else is int8.
-WIDE = 7
+#: Kernels of these sides go by way of the Fourier transform, in fp32, whatever else is int8.
+WIDE, WIDEST = 7, 17
 #: Below this many output pixels a convolution is quick and small either way.
 LEAST_PIXELS = 64 * 64
 #: Below this many channels in or out the transforms cost more than they save.
@@ -104,7 +104,9 @@ def _activation(node: Node) -> tuple[Node, float]:
 
 
 def _ours(found: Convolution) -> bool:
-    return found.pixels >= LEAST_PIXELS and max(found.kernel) >= WIDE and min(found.channels) >= LEAST_CHANNELS
+    return (
+        found.pixels >= LEAST_PIXELS and WIDE <= max(found.kernel) <= WIDEST and min(found.channels) >= LEAST_CHANNELS
+    )
 
 
 def _replace(found: Convolution) -> None:

@@ -167,7 +167,7 @@ def conv2d(
     Raises:
         RuntimeError: dtypes, layouts or shapes that do not fit; the sentence names operator, argument and value.
     """
-    return torch.ops.edgekit.conv2d(x, weight, bias, list(padding), activation)  # type: ignore[no-any-return]
+    return torch.ops.edgekit.conv2d(x, weight, bias, list(padding), activation)
 
 
 def _kv_append_shapes(k: Tensor, *others: object) -> Tensor:

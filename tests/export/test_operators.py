@@ -68,6 +68,7 @@ def test_wide_convolutions_are_ours(layer, activation, factor):
         wide(dilation=2, padding=8),
         nn.Conv2d(8, 8, 9, padding=4, groups=8),
         nn.Conv2d(8, 9, 5, padding=2),
+        nn.Conv2d(8, 9, 19, padding=9),
         nn.Conv2d(8, 2, 9, padding=4),
         wide(padding_mode="reflect", padding=4),
     ],
