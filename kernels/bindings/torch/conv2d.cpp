@@ -1,8 +1,9 @@
 // torch.ops.edgekit.conv2d on the CPU.
 
+#include <optional>
 #include <vector>
 
-#include "kv_cache.h"
+#include "call.h"
 
 namespace edgekit::torch_binding {
 namespace {

@@ -1,6 +1,6 @@
 // torch.ops.edgekit.csr_matmul on the CPU.
 
-#include "kv_cache.h"
+#include "call.h"
 
 namespace edgekit::torch_binding {
 namespace {

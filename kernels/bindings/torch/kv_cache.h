@@ -7,37 +7,6 @@
 
 namespace edgekit::torch_binding {
 
-inline std::string shape_of(const Tensor &tensor) {
-  std::string shape = "(";
-  for (int64_t dimension = 0; dimension < tensor.dim(); ++dimension)
-    shape += (dimension > 0 ? ", " : "") + std::to_string(tensor.size(dimension));
-  return shape + ")";
-}
-
-// A contiguous CPU tensor of this dtype and shape.
-inline void check_tensor(const char *operation, const char *argument, const Tensor &tensor, ScalarType dtype,
-                         std::initializer_list<int64_t> shape) {
-  check_layout(operation, argument, tensor);
-  const std::string where = std::string(operation) + ": " + argument;
-  if (tensor.scalar_type() != dtype)
-    raise(where + " has dtype " + std::to_string(static_cast<int>(tensor.scalar_type())) + ", it must have " +
-          std::to_string(static_cast<int>(dtype)) + " (torch's ScalarType).");
-  bool fits = tensor.dim() == static_cast<int64_t>(shape.size());
-  std::string wanted;
-  for (size_t dimension = 0; dimension < shape.size(); ++dimension) {
-    const int64_t size = shape.begin()[dimension];
-    fits = fits && tensor.size(static_cast<int64_t>(dimension)) == size;
-    wanted += (dimension > 0 ? ", " : "") + std::to_string(size);
-  }
-  if (!fits) raise(where + " has shape " + shape_of(tensor) + ", it must have (" + wanted + ").");
-}
-
-inline void check_rank(const char *operation, const char *argument, const Tensor &tensor, int64_t rank) {
-  if (tensor.dim() != rank)
-    raise(std::string(operation) + ": " + argument + " has shape " + shape_of(tensor) + ": give " +
-          std::to_string(rank) + " dimensions.");
-}
-
 // Caches (H, T_max, d) of one dtype, with scales (H, T_max) where they are int8.
 inline edgekit_kv_cache kv_cache(const char *operation, const Tensor &k, const Tensor &v,
                                  const std::optional<Tensor> &k_scale, const std::optional<Tensor> &v_scale) {

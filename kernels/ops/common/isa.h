@@ -23,3 +23,19 @@ const Kernels *find_kernels(const Kernels *const (&table)[N]) {
 }
 
 }  // namespace edgekit
+
+// Declares an operator's kernels, one of type `Kernels` for each instruction set that this build has, and kTable, which
+// lists them, the best first.
+#if defined(__x86_64__)
+#define EDGEKIT_KERNEL_TABLE(Kernels)  \
+  extern const Kernels kScalar, kAvx2; \
+  inline constexpr const Kernels *kTable[] = {&kAvx2, &kScalar}
+#elif defined(__aarch64__)
+#define EDGEKIT_KERNEL_TABLE(Kernels)  \
+  extern const Kernels kScalar, kNeon; \
+  inline constexpr const Kernels *kTable[] = {&kNeon, &kScalar}
+#else
+#define EDGEKIT_KERNEL_TABLE(Kernels) \
+  extern const Kernels kScalar;       \
+  inline constexpr const Kernels *kTable[] = {&kScalar}
+#endif

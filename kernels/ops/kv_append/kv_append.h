@@ -24,15 +24,6 @@ struct Kernels {
   Quantize<uint16_t> quantize_float16;
 };
 
-extern const Kernels kScalar;
-#if defined(__x86_64__)
-extern const Kernels kAvx2;
-inline constexpr const Kernels *kTable[] = {&kAvx2, &kScalar};
-#elif defined(__aarch64__)
-extern const Kernels kNeon;
-inline constexpr const Kernels *kTable[] = {&kNeon, &kScalar};
-#else
-inline constexpr const Kernels *kTable[] = {&kScalar};
-#endif
+EDGEKIT_KERNEL_TABLE(Kernels);
 
 }  // namespace edgekit::kv_append

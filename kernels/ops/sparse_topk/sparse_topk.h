@@ -18,16 +18,7 @@ struct Kernels {
   RowKernel<uint16_t> float16;
 };
 
-extern const Kernels kScalar;
-#if defined(__x86_64__)
-extern const Kernels kAvx2;
-inline constexpr const Kernels *kTable[] = {&kAvx2, &kScalar};
-#elif defined(__aarch64__)
-extern const Kernels kNeon;
-inline constexpr const Kernels *kTable[] = {&kNeon, &kScalar};
-#else
-inline constexpr const Kernels *kTable[] = {&kScalar};
-#endif
+EDGEKIT_KERNEL_TABLE(Kernels);
 
 // Bytes that one row needs: candidates with their places, and room to sort the chosen.
 size_t row_scratch(int64_t n, int64_t k);

@@ -45,16 +45,7 @@ struct Kernels {
   Attend<int8_t> int8;
 };
 
-extern const Kernels kScalar;
-#if defined(__x86_64__)
-extern const Kernels kAvx2;
-inline constexpr const Kernels *kTable[] = {&kAvx2, &kScalar};
-#elif defined(__aarch64__)
-extern const Kernels kNeon;
-inline constexpr const Kernels *kTable[] = {&kNeon, &kScalar};
-#else
-inline constexpr const Kernels *kTable[] = {&kScalar};
-#endif
+EDGEKIT_KERNEL_TABLE(Kernels);
 
 size_t rank_scratch(int64_t cells);
 size_t head_scratch(int64_t size);
