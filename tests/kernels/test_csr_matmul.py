@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgekit.kernels as kernels
-from edgekit.kernels import native, ops, reference
+from edgekit.kernels import ops, reference
 
 from .conftest import AVAILABLE
 
@@ -57,18 +57,14 @@ def test_special_numbers():
     kernels.use_isa(None)
 
 
-def test_same_bits_for_any_number_of_threads():
+def test_same_bits_for_any_number_of_threads(threads):
     generator = torch.Generator().manual_seed(0)
     crow, col, val = matrix(300, 300, 0.2, generator)
     x = torch.randn(2, 300, 50, generator=generator)
-    before = torch.get_num_threads()
     answers = []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            answers.append(ops.csr_matmul(crow, col, val, x))
-    finally:
-        torch.set_num_threads(before)
+    for count in (1, 2, 3):
+        threads(count)
+        answers.append(ops.csr_matmul(crow, col, val, x))
     assert torch.equal(answers[0], answers[1])
     assert torch.equal(answers[0], answers[2])
 
@@ -117,16 +113,8 @@ class Graph(torch.nn.Module):
         return ops.csr_matmul(self.crow, self.col, self.val, x)
 
 
-def test_executorch_program():
-    from executorch.exir import to_edge_transform_and_lower
-    from executorch.runtime import Runtime
-
-    runtime = Runtime.get()
-    native.load_executorch_binding()
-    exported = torch.export.export(Graph(), (torch.zeros(2, 30, 9),))
-    program = to_edge_transform_and_lower(exported).to_executorch()
-    loaded = runtime.load_program(program.buffer)  # a method does not keep its program alive
-    method = loaded.load_method("forward")
+def test_executorch_program(as_program):
+    program = as_program(Graph(), torch.zeros(2, 30, 9))
     x = torch.randn(2, 30, 9)
-    (answer,) = method.execute([x])
-    assert torch.equal(answer, Graph()(x))
+    (answer,) = program(x)
+    assert torch.equal(torch.from_numpy(answer), Graph()(x))

@@ -79,17 +79,13 @@ def test_halves_go_to_even(isa):
     assert k_cache.flatten().tolist() == [127, 0, 2, 2, 0, -2, -2, -127, 4]
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_many_rows_on_threads(isa, threads):
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_many_rows_on_threads(isa, threads, count):
     k, v = torch.randn(5, 700, 24), torch.randn(5, 700, 24)
     expected, caches = empty_cache(5, 800, 24, torch.int8), empty_cache(5, 800, 24, torch.int8)
     reference.kv_append(k, v, 50, *expected)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        ops.kv_append(k, v, 50, *caches)
-    finally:
-        torch.set_num_threads(before)
+    threads(count)
+    ops.kv_append(k, v, 50, *caches)
     assert all(same(cache, wanted) for cache, wanted in zip(caches, expected, strict=True))
 
 

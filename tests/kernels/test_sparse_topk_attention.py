@@ -234,16 +234,12 @@ def test_chunks_are_steps(isa, dtype):
 
 @pytest.mark.parametrize("rows", [1, 2, 50])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_same_bits_for_any_number_of_threads(isa, rows, dtype):
+def test_same_bits_for_any_number_of_threads(isa, threads, rows, dtype):
     case = make_case(7, rows, 64, 64, 1500, dtype, spread=3.0)
-    before = torch.get_num_threads()
     answers = []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            answers += [ops.sparse_topk_attention(**case, k_budget=k_budget) for k_budget in (64, 4000)]
-    finally:
-        torch.set_num_threads(before)
+    for count in (1, 2, 3):
+        threads(count)
+        answers += [ops.sparse_topk_attention(**case, k_budget=k_budget) for k_budget in (64, 4000)]
     for answer, wanted in zip(answers[2:], answers[:2] * 2, strict=True):
         assert torch.equal(answer, wanted)
 
