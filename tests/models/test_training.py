@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.models.settings import read_settings, refuse_settings, settable
-from edgekit.models.training import TrainingState, flushed_denormals
+from edgekit.models.training import TrainingState, flushed_denormals, kept_memory
 
 
 def state(run: dict[str, object], seed: int) -> TrainingState:
@@ -102,3 +104,24 @@ def test_no_settings_at_all():
     refuse_settings({}, "this")
     with pytest.raises(UsageError, match="this has no setting 'a'"):
         refuse_settings({"a": "1"}, "this")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")
+def test_freed_memory_is_kept_meanwhile():
+    def faults() -> int:
+        """Of a large tensor's memory, asked for again and again."""
+        counts = []
+        for _ in range(8):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            torch.ones(16 << 20)
+            counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        return min(counts)
+
+    pages = (64 << 20) // resource.getpagesize()
+    # Huge pages make one fault of many.
+    without = faults()
+    if without < pages // 2:
+        pytest.skip("this system gives a process large pages")
+    with kept_memory():
+        assert faults() < pages // 10
+    assert faults() >= pages // 2

@@ -21,12 +21,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.images import MIN_SIDE, Gray, Mask
-from edgekit.models.training import TrainingState, flushed_denormals
+from edgekit.models.training import TrainingState, flushed_denormals, kept_memory
 
 from .checkpoint import CUSTOM, Checkpoint
 from .config import RPCANetConfig, find_config
 from .data import Pair
-from .fft_conv import use_fft
+from .fast_conv import use_fast_convolutions
 from .metrics import Scores, score
 from .module import RPCANet
 
@@ -54,8 +54,8 @@ class TrainingOptions:
             for single steps of so small objects scatter. 0 for the weights themselves.
         held_out: images of the training part on which the checkpoint is chosen.
         validate_every: epochs between two looks at the held-out images.
-        bfloat16: compute convolutions in bfloat16: nearly twice as fast on a CPU or GPU that has it. Weights, losses
-            and the held-out scores stay float32.
+        bfloat16: compute convolutions in bfloat16, for GPUs that are faster at it. Weights, losses and the held-out
+            scores stay float32.
         seed: for everything random.
     """
 
@@ -148,7 +148,7 @@ def train(
         options: how to train.
         state_path: where the state is kept after every epoch; the caller removes it when the result is safe.
         source: the name of the data, for the card.
-        device: torch's name of it. On a CPU the wide convolutions go by way of the Fourier transform.
+        device: torch's name of it. On a CPU, convolutions in float32 are edgekit's.
         on_epoch: called after every epoch.
 
     Returns:
@@ -163,7 +163,7 @@ def train(
             f"{source} has {len(pairs)} pairs: {options.held_out} are held out and {options.batch} make one batch."
         )
     config, name = (find_config(variant), variant) if isinstance(variant, str) else (variant, CUSTOM)
-    with flushed_denormals():
+    with flushed_denormals(), kept_memory():
         module, training = _train(pairs, config, options, state_path, source, device, on_epoch)
     return Checkpoint(module, name, training)
 
@@ -185,9 +185,10 @@ def _train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         module = RPCANet(config)
-    if device == "cpu":
-        use_fft(module)
-    module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device != "cpu":
+        module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    elif not options.bfloat16:
+        use_fast_convolutions(module)
     average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
     averaged: RPCANet = average.module  # type: ignore[assignment]
     optimizer = torch.optim.Adam(module.parameters(), options.learning_rate)
