@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.fx import Node
 
 from edgekit.errors import EdgekitError
 from edgekit.models.model import Method
@@ -38,6 +39,12 @@ def capture(module: nn.Module, methods: list[Method]) -> dict[str, ExportedProgr
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def inside(node: Node, modules: Sequence[str]) -> bool:
+    """Whether a graph node was made by one of these submodules."""
+    paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
+    return any(path == name or path.startswith(f"{name}.") for path in paths for name in modules)
 
 
 def state_bytes(graphs: Graphs) -> int:

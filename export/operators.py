@@ -1,12 +1,15 @@
 """Which convolutions edgekit's own operator computes, and which are left to XNNPACK.
 
 XNNPACK keeps an indirection buffer of 8 bytes per output pixel and weight of a kernel, for every convolution and for as
-long as the program is loaded: 150 MB for a 17x17 at 256x256. `edgekit::conv2d` keeps none, and computes wide kernels by
-way of the Fourier transform. Narrow kernels stay with XNNPACK, so that its regions of the graph stay whole.
+long as the program is loaded: 4.7 MB for a 3x3 at 256x256, 150 MB for a 17x17. `edgekit::conv2d` keeps none, and saves
+most of the multiplications: by Winograd's transforms for 3x3, by Fourier's for wide kernels. It computes in fp32. So it
+takes what stays in fp32, and of what is int8 the wide kernels; the narrow ones too, unless the device's CPU multiplies
+int8 in dot products, which XNNPACK uses. 1x1 kernels need no indirection: they stay in the delegate.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +18,19 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 import edgekit.kernels  # noqa: F401 (defines torch.ops.edgekit)
-from edgekit.export.capture import Graphs
+from edgekit.devices.profile import DeviceProfile
+from edgekit.export.capture import Graphs, inside
+from edgekit.export.recipes import Recipe
 
 _RELU, _LEAKY_RELU = torch.ops.aten.relu.default, torch.ops.aten.leaky_relu.default
 _CONV2D = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)
 
-#: Kernels of these sides go by way of the Fourier transform, in fp32, whatever else is int8.
-WIDE, WIDEST = 7, 17
+#: Sides of kernels that the operator takes; from `WIDE` on it beats int8 of any kind.
+NARROWEST, WIDE, WIDEST = 3, 7, 17
 #: Below this many output pixels a convolution is quick and small either way.
 LEAST_PIXELS = 64 * 64
-#: Below this many channels in or out the transforms cost more than they save.
-LEAST_CHANNELS = 8
+#: Names in a device profile of instructions that multiply int8 in dot products.
+INT8_DOT_PRODUCTS = {"dotprod", "i8mm", "avx512vnni", "avxvnni"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,8 @@ class Convolution:
         end: the node whose output the operator gives: the activation that follows, or the convolution itself.
         activation: factor of negative outputs.
         padding: rows and columns of zeros on each side.
+        weight: the name of its weights, the same in every method.
         kernel: height and width.
-        channels: of input and output.
         pixels: of the output.
     """
 
@@ -46,20 +51,41 @@ class Convolution:
     end: Node
     activation: float
     padding: tuple[int, int]
+    weight: str
     kernel: tuple[int, int]
-    channels: tuple[int, int]
     pixels: int
 
 
-def choose_operators(graphs: Graphs) -> dict[str, ExportedProgram]:
-    """The captured graphs, with `edgekit::conv2d` where it is faster and smaller; changed in place."""
+def choose_operators(
+    graphs: Graphs, recipe: Recipe, device: DeviceProfile, keep_fp32: Sequence[str] = ()
+) -> dict[str, ExportedProgram]:
+    """The captured graphs, with `edgekit::conv2d` where it is faster or smaller; changed in place.
+
+    Args:
+        graphs: before quantization.
+        recipe: what they will be quantized to.
+        device: whose CPU will run them.
+        keep_fp32: submodules that the recipe leaves in fp32.
+    """
+    dot_products = bool(INT8_DOT_PRODUCTS & set(device.cpu.isa))
+    candidates, weights = [], set()
     for graph in graphs.values():
-        nodes = graph.graph_module.graph
-        for node in list(nodes.nodes):
+        for node in graph.graph_module.graph.nodes:
             found = convolution(node)
-            if found is not None and _ours(found):
-                _replace(found)
-        nodes.lint()
+            if found is None:
+                continue
+            int8 = recipe.activations == "int8" and not inside(node, keep_fp32)
+            narrowest = WIDE if int8 and dot_products else NARROWEST
+            if narrowest <= max(found.kernel) <= WIDEST:
+                candidates.append(found)
+                if found.pixels >= LEAST_PIXELS:
+                    weights.add(found.weight)
+    for found in candidates:
+        # In every method or in none, or the weights would be stored twice.
+        if found.weight in weights:
+            _replace(found)
+    for graph in graphs.values():
+        graph.graph_module.graph.lint()
         graph.graph_module.recompile()
     return dict(graphs)
 
@@ -81,9 +107,8 @@ def convolution(node: Node) -> Convolution | None:
         return None
     end, activation = _activation(node)
     height, width = ([*padding] * 2)[:2]
-    channels = (weight.shape[1], weight.shape[0])
     pixels = value.shape[0] * value.shape[2] * value.shape[3]
-    return Convolution(node, end, activation, (height, width), kernel, channels, pixels)
+    return Convolution(node, end, activation, (height, width), options["weight"].name, kernel, pixels)
 
 
 def _arguments(node: Node) -> dict[str, Any]:
@@ -101,12 +126,6 @@ def _activation(node: Node) -> tuple[Node, float]:
     if len(users) == 1 and users[0].target == _LEAKY_RELU:
         return users[0], float(_arguments(users[0])["negative_slope"])
     return node, 1.0
-
-
-def _ours(found: Convolution) -> bool:
-    return (
-        found.pixels >= LEAST_PIXELS and WIDE <= max(found.kernel) <= WIDEST and min(found.channels) >= LEAST_CHANNELS
-    )
 
 
 def _replace(found: Convolution) -> None:

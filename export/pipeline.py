@@ -73,7 +73,7 @@ def export(
     specs = [method.spec for method in methods]
 
     on_stage("capture")
-    graphs = choose_operators(capture(model.device_module, methods))
+    graphs = choose_operators(capture(model.device_module, methods), recipe, device, model.keep_fp32)
     on_stage("quantize")
     graphs = quantize(model, graphs, methods, recipe)
     on_stage("lower")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -11,12 +12,12 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 )
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
 from torch.export import ExportedProgram
-from torch.fx import Node
+from torch.fx import GraphModule
 from torchao.quantization.pt2e.observer import MinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from edgekit.errors import EdgekitError
-from edgekit.export.capture import Graphs
+from edgekit.export.capture import Graphs, inside
 from edgekit.export.recipes import Recipe
 from edgekit.models.model import Method, Model
 
@@ -42,15 +43,45 @@ def quantize(model: Model, graphs: Graphs, methods: list[Method], recipe: Recipe
         quantizer = (
             XNNPACKQuantizer()
             .set_global(_configuration(model))
-            .set_filter_function(lambda node: not _inside(node, model.keep_fp32))
+            .set_filter_function(lambda node: not inside(node, model.keep_fp32))
         )
         prepared = prepare_pt2e(graph, quantizer)
         with torch.no_grad():
             for inputs in model.calibration(method, recipe.calibration_samples):
                 prepared(*inputs)
             converted = convert_pt2e(prepared)
+            _round_weights(converted, model.keep_fp32)
             quantized[method.spec.name] = torch.export.export(converted, method.samples)
     return quantized
+
+
+def _round_weights(graph: GraphModule, keep_fp32: Sequence[str]) -> None:
+    """Stores the weights of edgekit's convolutions as int8, a scale per output channel; in place.
+
+    They are computed with in fp32: each call widens them first, which costs little beside the convolution.
+    """
+    replaced = set()
+    for node in list(graph.graph.nodes):
+        if node.target is not torch.ops.edgekit.conv2d.default or inside(node, keep_fp32):
+            continue
+        source = node.args[1]
+        weight = graph.get_parameter(source.target)
+        scale = (weight.abs().amax(dim=(1, 2, 3)) / 127).clamp(min=torch.finfo(torch.float32).tiny)
+        rounded = (weight / scale[:, None, None, None]).round().to(torch.int8)
+        names = []
+        for kind, tensor in (("int8", rounded), ("scale", scale), ("zero", torch.zeros(len(scale), dtype=torch.int64))):
+            names.append(f"{node.name}_weight_{kind}")
+            graph.register_buffer(names[-1], tensor)
+        with graph.graph.inserting_before(node):
+            parts = [graph.graph.get_attr(name) for name in names]
+            widen = torch.ops.quantized_decomposed.dequantize_per_channel.default
+            node.update_arg(1, graph.graph.call_function(widen, (*parts, 0, -127, 127, torch.int8)))
+        replaced.add(source.target)
+    graph.graph.eliminate_dead_code()
+    for target in replaced - {node.target for node in graph.graph.nodes if node.op == "get_attr"}:
+        parent, _, name = target.rpartition(".")
+        delattr(graph.get_submodule(parent), name)
+    graph.recompile()
 
 
 def _configuration(model: Model) -> QuantizationConfig:
@@ -61,9 +92,3 @@ def _configuration(model: Model) -> QuantizationConfig:
     extremes = MinMaxObserver.with_args(eps=SMALLEST_SCALE)
     activation = replace(configuration.input_activation, observer_or_fake_quant_ctr=extremes)
     return replace(configuration, input_activation=activation, output_activation=activation)
-
-
-def _inside(node: Node, modules: tuple[str, ...]) -> bool:
-    """Whether a graph node was made by one of these submodules."""
-    paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
-    return any(path == name or path.startswith(f"{name}.") for path in paths for name in modules)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from edgekit.devices.profile import load_profile
 from edgekit.export import executorch
 from edgekit.export.capture import capture
 from edgekit.export.operators import choose_operators
@@ -41,9 +42,9 @@ def make(program: str, variant: str, size: tuple[int, int], path: Path) -> str:
     model = RPCANetModel(Checkpoint(module, variant, {}), sizes=[size])
     methods = model.methods()
     graphs = capture(model.reference if program == "naive fp32" else model.device_module, methods)
-    if program in ("fp32", "int8"):
-        graphs = choose_operators(graphs)
     recipe = find_recipe(program.split()[-1])
+    if program in ("fp32", "int8"):
+        graphs = choose_operators(graphs, recipe, load_profile("linux-x86_64"), model.keep_fp32)
     lowered = executorch.lower(quantize(model, graphs, methods, recipe))
     path.write_bytes(lowered.data)
     (count,) = lowered.macs.values()

@@ -6,8 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.devices.profile import load_profile
 from edgekit.export.capture import capture
+from edgekit.export.module import ModuleModel
 from edgekit.export.operators import choose_operators
+from edgekit.export.quantize import quantize
+from edgekit.export.recipes import find_recipe
 from edgekit.models.model import Method
 from edgekit.tensors import MethodSpec
 
@@ -32,12 +36,21 @@ def wide(**options: object) -> nn.Conv2d:
     return nn.Conv2d(8, 9, **{"kernel_size": 9, "padding": 4, **options})  # type: ignore[arg-type]
 
 
-def rewritten(module: nn.Module, side: int = 72):
-    """The rewritten graph, its inputs, and how many of its nodes are ours."""
+#: A CPU with int8 dot products, and one without.
+DOT_PRODUCTS, NO_DOT_PRODUCTS = "jetson", "raspberry-pi-zero-2w"
+
+
+def rewritten(module: nn.Module, side: int = 72, recipe: str = "fp32", device: str = DOT_PRODUCTS, keep_fp32=()):
+    """The rewritten graph, its inputs, and which of its nodes are ours."""
     x = torch.randn(1, 1, side, side + 3, generator=torch.Generator().manual_seed(0))
     method = Method(MethodSpec("forward", (), ()), (x,))
-    (graph,) = choose_operators(capture(module.eval(), [method])).values()
+    graphs = capture(module.eval(), [method])
+    (graph,) = choose_operators(graphs, find_recipe(recipe), load_profile(device), keep_fp32).values()
     return graph, x, [node for node in graph.graph_module.graph.nodes if node.target is OURS]
+
+
+def kernels_of(nodes) -> list[int]:
+    return [max(node.args[1].meta["val"].shape[2:]) for node in nodes]
 
 
 @pytest.mark.parametrize(
@@ -51,11 +64,11 @@ def rewritten(module: nn.Module, side: int = 72):
         (wide(), nn.Sigmoid(), 1.0),
     ],
 )
-def test_wide_convolutions_are_ours(layer, activation, factor):
+def test_a_convolution_becomes_ours(layer, activation, factor):
     module = Chain(layer, activation)
     graph, x, ours = rewritten(module)
-    (node,) = ours
-    assert node.args[4] == factor
+    first, second = ours
+    assert (first.args[4], second.args[4]) == (1.0, factor)
     with torch.no_grad():
         for found, expected in zip(graph.module()(x), module(x), strict=True):
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
@@ -67,16 +80,53 @@ def test_wide_convolutions_are_ours(layer, activation, factor):
         wide(stride=2),
         wide(dilation=2, padding=8),
         nn.Conv2d(8, 8, 9, padding=4, groups=8),
-        nn.Conv2d(8, 9, 5, padding=2),
+        nn.Conv2d(8, 9, 1),
         nn.Conv2d(8, 9, 19, padding=9),
-        nn.Conv2d(8, 2, 9, padding=4),
         wide(padding_mode="reflect", padding=4),
     ],
 )
 def test_others_are_left_to_the_delegate(layer):
     _, _, ours = rewritten(Chain(layer, nn.ReLU()))
-    assert len(ours) == int(getattr(layer, "padding_mode", "zeros") == "reflect")
+    assert kernels_of(ours) == ([3, 9] if getattr(layer, "padding_mode", "zeros") == "reflect" else [3])
 
 
 def test_small_images_are_left_to_the_delegate():
     assert rewritten(Chain(wide(), None), side=40)[2] == []
+
+
+@pytest.mark.parametrize(
+    ("device", "keep_fp32", "kernels"),
+    [
+        (DOT_PRODUCTS, (), [9]),
+        (DOT_PRODUCTS, ("first",), [3, 9]),
+        (NO_DOT_PRODUCTS, (), [3, 9]),
+    ],
+)
+def test_int8_is_ours_where_it_has_no_dot_products(device: str, keep_fp32: tuple[str, ...], kernels: list[int]):
+    assert kernels_of(rewritten(Chain(wide(), None), 72, "int8", device, keep_fp32)[2]) == kernels
+
+
+def test_int8_rounds_the_weights_of_ours():
+    torch.manual_seed(0)
+    module = Chain(wide(), nn.ReLU()).eval()
+    with torch.no_grad():
+        module.wide.weight[0] = 0
+    x = torch.rand(1, 1, 72, 75)
+    model = ModuleModel(module, (x,), None, [(x,)] * 5, ("first",), 0)
+    recipe = find_recipe("int8")
+    graphs = choose_operators(capture(module, model.methods()), recipe, load_profile(DOT_PRODUCTS), model.keep_fp32)
+    (graph,) = quantize(model, graphs, model.methods(), recipe).values()
+    sizes = {value.dtype: value.numel() for value in graph.state_dict.values() if value.dim() == 4}
+    assert sizes == {torch.int8: 9 * 8 * 9 * 9, torch.float32: 8 * 3 * 3}
+    # Half a step of each channel's largest weight is the most that a weight is off.
+    limit = module.wide.weight.abs().amax(dim=(1, 2, 3)) / 254
+    (int8,) = (value for value in graph.state_dict.values() if value.dtype == torch.int8)
+    (scale,) = (value for name, value in graph.state_dict.items() if name.endswith("_weight_scale"))
+    rounded = int8 * scale[:, None, None, None]
+    assert ((rounded - module.wide.weight).abs() <= limit[:, None, None, None] * 1.001).all()
+    features = module.first(x).abs().max().item()
+    worst = (limit * 8 * 9 * 9 * features)[None, :, None, None]
+    with torch.no_grad():
+        found, expected = graph.module()(x)[0], module(x)[0]
+    assert ((found - expected).abs() <= worst + 1e-5).all()
+    assert (found - expected).abs().max() > 0
