@@ -63,6 +63,8 @@ class Program:
             runtime = executorch.runtime.Runtime.get()
             load_executorch_binding()
             self.buffer = bytes(manager.buffer)
+            plan = manager.executorch_program.execution_plan[0]
+            self.operators = {operator.name for operator in plan.operators}
             # A method does not keep its program alive.
             self._program = runtime.load_program(self.buffer, enable_etdump=True)
             self._method = self._program.load_method("forward")

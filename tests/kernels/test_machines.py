@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from edgekit.devices.profile import load_profile
-from edgekit.kernels import reference
+from edgekit.kernels import ops, reference
 
 from . import machines
 from .conftest import AVAILABLE
 from .machines import Machine, OperatorError
 from .test_csr_matmul import matrix
+from .test_program import EveryOperator, calls, check_answers
 from .test_sparse_topk_attention import make_case
 
 pytestmark = pytest.mark.slow
@@ -142,21 +143,16 @@ def test_conv2d(runner):
 
 
 @pytest.mark.parametrize("name", ["host", "arm64"])
-def test_a_program_in_a_cpp_runner(built, tmp_path, name):
-    """A `.pte` that calls the operators, run by a C++ program on ExecuTorch's wheel; against eager torch."""
-    from executorch.exir import to_edge_transform_and_lower
-
-    from .test_sparse_topk import Best
-
-    x = torch.randn(2, 6, 500, generator=torch.Generator().manual_seed(0))
-    exported = torch.export.export(Best(40).eval(), (x,))
-    path = tmp_path / "best.pte"
-    path.write_bytes(to_edge_transform_and_lower(exported).to_executorch().buffer)
-    values, indices = reference.sparse_topk(x * 2.0, 40)
-    found = built(name).program(path, x.numpy(), x.flip(-1).numpy())
-    assert found[0] == (values + 1.0).numpy().tobytes()
-    assert found[1] == indices.numpy().tobytes()
-    assert found[2] == found[0]
+def test_a_program_in_a_cpp_runner(built, as_program, tmp_path, name):
+    """The `.pte` that calls every operator, run by a C++ program on ExecuTorch's wheel; against eager torch."""
+    program = as_program(EveryOperator(ops), *calls()[0])
+    path = tmp_path / "every_operator.pte"
+    path.write_bytes(program.buffer)
+    given = [tensor.numpy() for inputs in calls() for tensor in inputs]
+    outputs = iter(built(name).program(path, *given))
+    shapes = [(output.shape, output.dtype) for output in program(*calls()[0])]
+    check_answers([[np.frombuffer(next(outputs), dtype).reshape(shape) for shape, dtype in shapes] for _ in calls()])
+    assert next(outputs, None) is None
 
 
 def test_libraries_fit_old_systems(built):
