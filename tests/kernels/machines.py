@@ -32,6 +32,11 @@ class Machine:
     emulator: tuple[str, ...] = ()
 
     @property
+    def other_version(self) -> Path:
+        """A library that, loaded first, has the operators say that they are of another version."""
+        return self.build / "tests" / "kernels" / "native" / "libother_version.so"
+
+    @property
     def libraries(self) -> list[Path]:
         """The libraries that go to a device."""
         return sorted((self.build / "kernels").glob("libedgekit_*.so"))
@@ -47,9 +52,13 @@ class Machine:
         arguments = [name, "inputs", "outputs", threads, *numbers]
         return self._run("run_operator", arguments, inputs, {"EDGEKIT_ISA": isa} if isa else {})
 
-    def program(self, path: Path, *inputs: np.ndarray) -> list[bytes]:
-        """Runs an ExecuTorch program, once for each set of inputs; gives all outputs."""
-        return self._run("run_program", [path, "inputs", "outputs"], inputs, {})
+    def program(self, path: Path, *inputs: np.ndarray, environment: dict[str, str] | None = None) -> list[bytes]:
+        """Runs an ExecuTorch program, once for each set of inputs; gives all outputs.
+
+        Raises:
+            OperatorError: with what the runtime logged.
+        """
+        return self._run("run_program", [path, "inputs", "outputs"], inputs, environment or {})
 
     def _run(
         self, name: str, arguments: Sequence[object], inputs: Sequence[np.ndarray], environment: dict[str, str]

@@ -142,17 +142,42 @@ def test_conv2d(runner):
         runner("conv2d", (1, 1, 5, 5, 1, 9, 9, 0, 0, 100), *(np.zeros(81, np.float32),) * 3)
 
 
-@pytest.mark.parametrize("name", ["host", "arm64"])
-def test_a_program_in_a_cpp_runner(built, as_program, tmp_path, name):
-    """The `.pte` that calls every operator, run by a C++ program on ExecuTorch's wheel; against eager torch."""
+@pytest.fixture
+def every_operator(as_program, tmp_path):
+    """The program that calls every operator, and its file."""
     program = as_program(EveryOperator(ops), *calls()[0])
     path = tmp_path / "every_operator.pte"
     path.write_bytes(program.buffer)
+    return program, path
+
+
+@pytest.mark.parametrize("name", ["host", "arm64"])
+def test_a_program_in_a_cpp_runner(built, every_operator, name):
+    """The `.pte` that calls every operator, run by a C++ program on ExecuTorch's wheel; against eager torch."""
+    program, path = every_operator
     given = [tensor.numpy() for inputs in calls() for tensor in inputs]
     outputs = iter(built(name).program(path, *given))
     shapes = [(output.shape, output.dtype) for output in program(*calls()[0])]
     check_answers([[np.frombuffer(next(outputs), dtype).reshape(shape) for shape, dtype in shapes] for _ in calls()])
     assert next(outputs, None) is None
+
+
+@pytest.mark.parametrize("name", ["host", "arm64"])
+def test_a_cpp_runner_is_told_what_is_wrong(built, every_operator, name):
+    """A full cache, an instruction set that is not there, libraries of two versions: a sentence and an error code."""
+    machine, (_, path) = built(name), every_operator
+    image, position = (tensor.numpy() for tensor in calls()[0])
+    with pytest.raises(OperatorError, match=r"edgekit::kv_append: start_pos is 47 and there are 2 rows(.|\n)*error 18"):
+        machine.program(path, image, position + 47)
+    missing = {"host": "neon", "arm64": "avx2"}[name]
+    for isa in (missing, "nonsense"):
+        with pytest.raises(OperatorError, match=f'edgekit::EDGEKIT_ISA is "{isa}", which is not(.|\n)*error 18'):
+            machine.program(path, image, position, environment={"EDGEKIT_ISA": isa})
+    preload = {"host": {"LD_PRELOAD": str(machine.other_version)}}
+    preload["arm64"] = {"QEMU_SET_ENV": f"LD_PRELOAD={machine.other_version}"}
+    says = "libedgekit_ops.so has version 99, libedgekit_executorch.so needs 1: take both from one edgekit"
+    with pytest.raises(OperatorError, match=f"edgekit::kv_append.out: {says}(.|\n)*error 20"):
+        machine.program(path, image, position, environment=preload[name])
 
 
 def test_libraries_fit_old_systems(built):
