@@ -110,11 +110,12 @@ def test_kv_append_and_attention(runner, dtype):
 def test_csr_matmul(runner):
     generator = torch.Generator().manual_seed(0)
     crow, col, val = matrix(19, 23, 0.2, generator)
-    x = torch.randn(2, 23, 37, generator=generator)
-    numbers = (19, 23, len(col), 2, 37)
-    (found,) = runner("csr_matmul", numbers, *(tensor.numpy() for tensor in (crow, col, val, x)))
-    expected = reference.csr_matmul(crow, col, val, x).numpy()
-    np.testing.assert_allclose(np.frombuffer(found, np.float32).reshape(expected.shape), expected, atol=1e-5)
+    for n in (37, 6, 1):
+        x = torch.randn(2, 23, n, generator=generator)
+        numbers = (19, 23, len(col), 2, n)
+        (found,) = runner("csr_matmul", numbers, *(tensor.numpy() for tensor in (crow, col, val, x)))
+        expected = reference.csr_matmul(crow, col, val, x).numpy()
+        np.testing.assert_allclose(np.frombuffer(found, np.float32).reshape(expected.shape), expected, atol=1e-5)
     col[3] = 23
     with pytest.raises(OperatorError, match=r"csr_matmul: col\[3\] is 23"):
         runner("csr_matmul", numbers, *(tensor.numpy() for tensor in (crow, col, val, x)))
