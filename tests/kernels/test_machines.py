@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.devices.profile import load_profile
+from edgekit.devices.profile import list_profiles
 from edgekit.kernels import ops, reference
 
 from . import machines
@@ -107,6 +107,26 @@ def test_kv_append_and_attention(runner, dtype):
         np.testing.assert_allclose(array, expected, atol=2e-5, rtol=2e-5)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_answer_on_every_arm64_cpu(built, dtype):
+    """The kernels ask for Armv8.0-A only: the same bits on a CPU with half precision and dot products, and without."""
+    case = make_case(3, 5, 24, 16, 70, getattr(torch, dtype), seed=1, spread=3.0)
+    cache = [case[name].numpy() for name in ("k_cache", "v_cache", "k_scale", "v_scale") if name in case]
+    numbers = [DTYPES[dtype], *cache[0].shape]
+    k, v = np.random.default_rng(0).normal(size=(2, 3, 2, 24)).astype("float16" if dtype == "float16" else "float32")
+    inputs = [case[name].numpy() for name in ("q", "scores", "gates", "v_mean")]
+    answers = []
+    for cpu in machines.ARM64_CPUS:
+        machine = built("arm64").on(cpu)
+        append = [*numbers, DTYPES[str(k.dtype)], 2, 73]
+        answers.append(
+            machine.operator("kv_append", append, k, v, *cache)
+            + machine.operator("sparse_topk_attention", [*numbers, 5, 16, 70, 6], *inputs, *cache)
+            + machine.operator("sparse_topk", [DTYPES[str(k.dtype)], 6, 24, 7, 1], k)
+        )
+    assert answers[0] == answers[1]
+
+
 def test_csr_matmul(runner):
     generator = torch.Generator().manual_seed(0)
     crow, col, val = matrix(19, 23, 0.2, generator)
@@ -152,12 +172,12 @@ def every_operator(as_program, tmp_path):
     return program, path
 
 
-@pytest.mark.parametrize("name", ["host", "arm64"])
-def test_a_program_in_a_cpp_runner(built, every_operator, name):
+@pytest.mark.parametrize(("name", "cpu"), [("host", None), *(("arm64", cpu) for cpu in machines.ARM64_CPUS)])
+def test_a_program_in_a_cpp_runner(built, every_operator, name, cpu):
     """The `.pte` that calls every operator, run by a C++ program on ExecuTorch's wheel; against eager torch."""
-    program, path = every_operator
+    machine, (program, path) = built(name), every_operator
     given = [tensor.numpy() for inputs in calls() for tensor in inputs]
-    outputs = iter(built(name).program(path, *given))
+    outputs = iter((machine.on(cpu) if cpu else machine).program(path, *given))
     shapes = [(output.shape, output.dtype) for output in program(*calls()[0])]
     check_answers([[np.frombuffer(next(outputs), dtype).reshape(shape) for shape, dtype in shapes] for _ in calls()])
     assert next(outputs, None) is None
@@ -182,17 +202,24 @@ def test_a_cpp_runner_is_told_what_is_wrong(built, every_operator, name):
 
 
 def test_libraries_fit_old_systems(built):
-    """Symbol versions of the arm64 libraries against the glibc of every profile; no libstdc++ is asked for."""
+    """Symbol versions of the arm64 libraries against every profile's glibc, and 2.28; no libstdc++ is asked for."""
     if shutil.which("readelf") is None:
         pytest.skip("needs readelf: apt install binutils")
-    oldest = min(
-        tuple(map(int, str(load_profile(name).glibc).split("."))) for name in ("jetson-orin-nano", "raspberry-pi-5")
-    )
+    has = {profile.name: profile.glibc for profile in list_profiles() if profile.architecture == "aarch64"}
+    has = {name: glibc for name, glibc in has.items() if glibc is not None} | {"the floor": "2.28"}
+    assert {"jetson-orin-nano", "raspberry-pi-5"} <= set(has)
     libraries = built("arm64").libraries
     assert {library.name for library in libraries} == {"libedgekit_ops.so", "libedgekit_executorch.so"}
     for library in libraries:
-        text = subprocess.run(["readelf", "-dVW", library], capture_output=True, text=True, check=True).stdout
-        versions = [tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([\d.]+)", text)]
-        assert max(versions, default=(2, 17)) <= min(oldest, (2, 28)), library
+        text = subprocess.run(["readelf", "-hdVW", library], capture_output=True, text=True, check=True).stdout
+        assert "AArch64" in text
+        needed = max(version(found) for found in re.findall(r"GLIBC_([\d.]+)", text))
+        for name, glibc in has.items():
+            assert needed <= version(glibc), (library.name, name)
         assert "libstdc++" not in text
         assert "GLIBCXX" not in text
+
+
+def version(text: str) -> tuple[int, ...]:
+    """As numbers, which order as versions do."""
+    return tuple(map(int, text.split(".")))
