@@ -7,6 +7,7 @@ import json
 import sys
 from collections import namedtuple
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -37,7 +38,7 @@ def finding(part: str) -> Finding:
 
 def test_a_sound_installation(monkeypatch):
     monkeypatch.setattr(doctor, "MIN_FREE_BYTES", 1)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(doctor.shutil, "which", lambda name, path=None: f"/usr/bin/{name}")
     findings = examine()
     assert [item.part for item in findings if not item.ok] == []
     found = {item.part: item.found for item in findings}
@@ -49,16 +50,34 @@ def test_a_sound_installation(monkeypatch):
     assert all(item.remedy for item in findings)
 
 
-def test_a_cross_compiler_is_only_for_those_who_build(cli, monkeypatch):
+@pytest.mark.parametrize(
+    ("part", "program", "remedy"),
+    [
+        ("arm64 cross compiler", "aarch64-linux-gnu-g++", "apt install g++-aarch64-linux-gnu"),
+        ("arm64 emulator", "qemu-aarch64", "apt install qemu-user"),
+        ("CMake", "cmake", "pip install cmake"),
+        ("make", "make", "apt install make"),
+    ],
+)
+def test_a_cross_build_is_only_for_those_who_build(cli, monkeypatch, part: str, program: str, remedy: str):
     monkeypatch.setattr(doctor, "MIN_FREE_BYTES", 1)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: None if "aarch64" in name else f"/usr/bin/{name}")
+    monkeypatch.setattr(doctor.shutil, "which", lambda name, path=None: None if name == program else f"/usr/bin/{name}")
     result = cli("doctor", "--json")
     assert result.code == 0
     checks = {check["part"]: check for check in json.loads(result.out)["checks"]}
-    assert not checks["arm64 cross compiler"]["ok"]
-    assert checks["arm64 cross compiler"]["only_for"] == "building and testing arm64 libraries"
-    assert "apt install g++-aarch64-linux-gnu" in checks["arm64 cross compiler"]["remedy"]
-    assert "only for building" in cli("doctor").out
+    missing = {name for name, check in checks.items() if not check["ok"]}
+    assert missing == {part}
+    assert (checks[part]["found"], checks[part]["only_for"]) == ("none", "building and testing arm64 libraries")
+    assert remedy in checks[part]["remedy"]
+    words = " ".join(cli("doctor").out.split())
+    assert "only for building" in words
+    assert checks["torch"]["remedy"] not in words
+
+
+def test_cmake_of_an_environment_that_is_not_activated(monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "which", lambda name, path=None: path and f"{path}/{name}")
+    found = finding("CMake")
+    assert (found.ok, found.found) == (True, str(Path(sys.executable).parent / "cmake"))
 
 
 def test_operators_that_cannot_be_loaded(monkeypatch):
@@ -142,7 +161,7 @@ def test_a_runtime_without_the_delegate(monkeypatch):
 
 
 def test_no_compiler(monkeypatch):
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name, path=None: None)
     found = finding("C++ compiler")
     assert not found.ok
     assert "apt install g++" in found.remedy

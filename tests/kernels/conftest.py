@@ -50,7 +50,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 class Program:
     """A module, lowered to ExecuTorch, as a function of its inputs."""
 
-    def __init__(self, module: nn.Module, *inputs: Tensor) -> None:
+    def __init__(self, module: nn.Module, *inputs: Tensor, dynamic_shapes: tuple[object, ...] | None = None) -> None:
         with captured_stderr():
             import executorch.runtime
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -58,17 +58,25 @@ class Program:
 
             from edgekit.kernels.native import load_executorch_binding
 
-            exported = torch.export.export(module.eval(), inputs)
+            exported = torch.export.export(module.eval(), inputs, dynamic_shapes=dynamic_shapes)
             manager = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
             runtime = executorch.runtime.Runtime.get()
             load_executorch_binding()
             self.buffer = bytes(manager.buffer)
+            plan = manager.executorch_program.execution_plan[0]
+            self.operators = {operator.name for operator in plan.operators}
             # A method does not keep its program alive.
             self._program = runtime.load_program(self.buffer, enable_etdump=True)
             self._method = self._program.load_method("forward")
 
     def __call__(self, *arguments: Tensor) -> list[np.ndarray]:
         return [np.array(output.numpy()) for output in self._method.execute(list(arguments))]
+
+    def failure(self, *arguments: Tensor) -> str:
+        """What the runtime logs while a run fails for what it was given."""
+        with captured_stderr() as log, pytest.raises(RuntimeError, match="0x12"):
+            self(*arguments)
+        return log.text
 
     def profile(self, folder: Path, *arguments: Tensor) -> set[str]:
         """The names of what was timed in one run."""

@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 ARM64_TOOLCHAIN = CHECKOUT / "kernels" / "cmake" / "aarch64-linux-gnu.cmake"
-#: Cortex-A76 is a Raspberry Pi 5's CPU; later ones have more than our kernels ask for.
-QEMU = ("qemu-aarch64", "-cpu", "cortex-a76", "-L", "/usr/aarch64-linux-gnu")
+QEMU = "qemu-aarch64"
+#: A Raspberry Pi 5's CPU, with half-precision arithmetic and dot products (Armv8.2-A), and a Pi Zero 2 W's, without.
+ARM64_CPUS = ("cortex-a76", "cortex-a53")
 
 
 class OperatorError(Exception):
@@ -30,6 +31,15 @@ class Machine:
 
     build: Path
     emulator: tuple[str, ...] = ()
+
+    def on(self, cpu: str) -> Machine:
+        """The same build, emulated on another CPU."""
+        return replace(self, emulator=(QEMU, "-cpu", cpu, "-L", "/usr/aarch64-linux-gnu"))
+
+    @property
+    def other_version(self) -> Path:
+        """A library that, loaded first, has the operators say that they are of another version."""
+        return self.build / "tests" / "kernels" / "native" / "libother_version.so"
 
     @property
     def libraries(self) -> list[Path]:
@@ -47,9 +57,13 @@ class Machine:
         arguments = [name, "inputs", "outputs", threads, *numbers]
         return self._run("run_operator", arguments, inputs, {"EDGEKIT_ISA": isa} if isa else {})
 
-    def program(self, path: Path, *inputs: np.ndarray) -> list[bytes]:
-        """Runs an ExecuTorch program, once for each set of inputs; gives all outputs."""
-        return self._run("run_program", [path, "inputs", "outputs"], inputs, {})
+    def program(self, path: Path, *inputs: np.ndarray, environment: dict[str, str] | None = None) -> list[bytes]:
+        """Runs an ExecuTorch program, once for each set of inputs; gives all outputs.
+
+        Raises:
+            OperatorError: with what the runtime logged.
+        """
+        return self._run("run_program", [path, "inputs", "outputs"], inputs, environment or {})
 
     def _run(
         self, name: str, arguments: Sequence[object], inputs: Sequence[np.ndarray], environment: dict[str, str]
@@ -103,9 +117,9 @@ def thread_checked(folder: Path) -> Machine:
 
 def arm64(folder: Path) -> Machine:
     """An emulated arm64 machine."""
-    if shutil.which("aarch64-linux-gnu-g++") is None or shutil.which(QEMU[0]) is None:
+    if shutil.which("aarch64-linux-gnu-g++") is None or shutil.which(QEMU) is None:
         pytest.skip("needs a cross compiler and an emulator: apt install g++-aarch64-linux-gnu qemu-user")
-    return Machine(build(folder, "--toolchain", str(ARM64_TOOLCHAIN)), QEMU)
+    return Machine(build(folder, "--toolchain", str(ARM64_TOOLCHAIN))).on(ARM64_CPUS[0])
 
 
 def host(folder: Path) -> Machine:

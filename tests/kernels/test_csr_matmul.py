@@ -25,7 +25,7 @@ def matrix(rows, columns, density, generator):
 @given(
     rows=st.integers(0, 30),
     columns=st.integers(0, 30),
-    n=st.integers(0, 150),
+    n=st.one_of(st.integers(0, 9), st.integers(0, 150)),
     batch=st.sampled_from(((), (1,), (3,), (2, 0), (2, 3))),
     density=st.sampled_from((0.0, 0.1, 1.0)),
     seed=st.integers(0, 2**32),
@@ -57,10 +57,11 @@ def test_special_numbers():
     kernels.use_isa(None)
 
 
-def test_same_bits_for_any_number_of_threads(threads):
+@pytest.mark.parametrize("n", [1, 3, 50])
+def test_same_bits_for_any_number_of_threads(isa, threads, n):
     generator = torch.Generator().manual_seed(0)
-    crow, col, val = matrix(300, 300, 0.2, generator)
-    x = torch.randn(2, 300, 50, generator=generator)
+    crow, col, val = matrix(701, 500, 0.3, generator)
+    x = torch.randn(2, 500, n, generator=generator)
     answers = []
     for count in (1, 2, 3):
         threads(count)

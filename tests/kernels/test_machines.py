@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.devices.profile import load_profile
-from edgekit.kernels import reference
+from edgekit.devices.profile import list_profiles
+from edgekit.kernels import ops, reference
 
 from . import machines
 from .conftest import AVAILABLE
 from .machines import Machine, OperatorError
 from .test_csr_matmul import matrix
+from .test_program import EveryOperator, calls, check_answers
 from .test_sparse_topk_attention import make_case
 
 pytestmark = pytest.mark.slow
@@ -106,14 +107,35 @@ def test_kv_append_and_attention(runner, dtype):
         np.testing.assert_allclose(array, expected, atol=2e-5, rtol=2e-5)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_answer_on_every_arm64_cpu(built, dtype):
+    """The kernels ask for Armv8.0-A only: the same bits on a CPU with half precision and dot products, and without."""
+    case = make_case(3, 5, 24, 16, 70, getattr(torch, dtype), seed=1, spread=3.0)
+    cache = [case[name].numpy() for name in ("k_cache", "v_cache", "k_scale", "v_scale") if name in case]
+    numbers = [DTYPES[dtype], *cache[0].shape]
+    k, v = np.random.default_rng(0).normal(size=(2, 3, 2, 24)).astype("float16" if dtype == "float16" else "float32")
+    inputs = [case[name].numpy() for name in ("q", "scores", "gates", "v_mean")]
+    answers = []
+    for cpu in machines.ARM64_CPUS:
+        machine = built("arm64").on(cpu)
+        append = [*numbers, DTYPES[str(k.dtype)], 2, 73]
+        answers.append(
+            machine.operator("kv_append", append, k, v, *cache)
+            + machine.operator("sparse_topk_attention", [*numbers, 5, 16, 70, 6], *inputs, *cache)
+            + machine.operator("sparse_topk", [DTYPES[str(k.dtype)], 6, 24, 7, 1], k)
+        )
+    assert answers[0] == answers[1]
+
+
 def test_csr_matmul(runner):
     generator = torch.Generator().manual_seed(0)
     crow, col, val = matrix(19, 23, 0.2, generator)
-    x = torch.randn(2, 23, 37, generator=generator)
-    numbers = (19, 23, len(col), 2, 37)
-    (found,) = runner("csr_matmul", numbers, *(tensor.numpy() for tensor in (crow, col, val, x)))
-    expected = reference.csr_matmul(crow, col, val, x).numpy()
-    np.testing.assert_allclose(np.frombuffer(found, np.float32).reshape(expected.shape), expected, atol=1e-5)
+    for n in (37, 6, 1):
+        x = torch.randn(2, 23, n, generator=generator)
+        numbers = (19, 23, len(col), 2, n)
+        (found,) = runner("csr_matmul", numbers, *(tensor.numpy() for tensor in (crow, col, val, x)))
+        expected = reference.csr_matmul(crow, col, val, x).numpy()
+        np.testing.assert_allclose(np.frombuffer(found, np.float32).reshape(expected.shape), expected, atol=1e-5)
     col[3] = 23
     with pytest.raises(OperatorError, match=r"csr_matmul: col\[3\] is 23"):
         runner("csr_matmul", numbers, *(tensor.numpy() for tensor in (crow, col, val, x)))
@@ -141,36 +163,63 @@ def test_conv2d(runner):
         runner("conv2d", (1, 1, 5, 5, 1, 9, 9, 0, 0, 100), *(np.zeros(81, np.float32),) * 3)
 
 
+@pytest.fixture
+def every_operator(as_program, tmp_path):
+    """The program that calls every operator, and its file."""
+    program = as_program(EveryOperator(ops), *calls()[0])
+    path = tmp_path / "every_operator.pte"
+    path.write_bytes(program.buffer)
+    return program, path
+
+
+@pytest.mark.parametrize(("name", "cpu"), [("host", None), *(("arm64", cpu) for cpu in machines.ARM64_CPUS)])
+def test_a_program_in_a_cpp_runner(built, every_operator, name, cpu):
+    """The `.pte` that calls every operator, run by a C++ program on ExecuTorch's wheel; against eager torch."""
+    machine, (program, path) = built(name), every_operator
+    given = [tensor.numpy() for inputs in calls() for tensor in inputs]
+    outputs = iter((machine.on(cpu) if cpu else machine).program(path, *given))
+    shapes = [(output.shape, output.dtype) for output in program(*calls()[0])]
+    check_answers([[np.frombuffer(next(outputs), dtype).reshape(shape) for shape, dtype in shapes] for _ in calls()])
+    assert next(outputs, None) is None
+
+
 @pytest.mark.parametrize("name", ["host", "arm64"])
-def test_a_program_in_a_cpp_runner(built, tmp_path, name):
-    """A `.pte` that calls the operators, run by a C++ program on ExecuTorch's wheel; against eager torch."""
-    from executorch.exir import to_edge_transform_and_lower
-
-    from .test_sparse_topk import Best
-
-    x = torch.randn(2, 6, 500, generator=torch.Generator().manual_seed(0))
-    exported = torch.export.export(Best(40).eval(), (x,))
-    path = tmp_path / "best.pte"
-    path.write_bytes(to_edge_transform_and_lower(exported).to_executorch().buffer)
-    values, indices = reference.sparse_topk(x * 2.0, 40)
-    found = built(name).program(path, x.numpy(), x.flip(-1).numpy())
-    assert found[0] == (values + 1.0).numpy().tobytes()
-    assert found[1] == indices.numpy().tobytes()
-    assert found[2] == found[0]
+def test_a_cpp_runner_is_told_what_is_wrong(built, every_operator, name):
+    """A full cache, an instruction set that is not there, libraries of two versions: a sentence and an error code."""
+    machine, (_, path) = built(name), every_operator
+    image, position = (tensor.numpy() for tensor in calls()[0])
+    with pytest.raises(OperatorError, match=r"edgekit::kv_append: start_pos is 47 and there are 2 rows(.|\n)*error 18"):
+        machine.program(path, image, position + 47)
+    missing = {"host": "neon", "arm64": "avx2"}[name]
+    for isa in (missing, "nonsense"):
+        with pytest.raises(OperatorError, match=f'edgekit::EDGEKIT_ISA is "{isa}", which is not(.|\n)*error 18'):
+            machine.program(path, image, position, environment={"EDGEKIT_ISA": isa})
+    preload = {"host": {"LD_PRELOAD": str(machine.other_version)}}
+    preload["arm64"] = {"QEMU_SET_ENV": f"LD_PRELOAD={machine.other_version}"}
+    says = "libedgekit_ops.so has version 99, libedgekit_executorch.so needs 1: take both from one edgekit"
+    with pytest.raises(OperatorError, match=f"edgekit::kv_append.out: {says}(.|\n)*error 20"):
+        machine.program(path, image, position, environment=preload[name])
 
 
 def test_libraries_fit_old_systems(built):
-    """Symbol versions of the arm64 libraries against the glibc of every profile; no libstdc++ is asked for."""
+    """Symbol versions of the arm64 libraries against every profile's glibc, and 2.28; no libstdc++ is asked for."""
     if shutil.which("readelf") is None:
         pytest.skip("needs readelf: apt install binutils")
-    oldest = min(
-        tuple(map(int, str(load_profile(name).glibc).split("."))) for name in ("jetson-orin-nano", "raspberry-pi-5")
-    )
+    has = {profile.name: profile.glibc for profile in list_profiles() if profile.architecture == "aarch64"}
+    has = {name: glibc for name, glibc in has.items() if glibc is not None} | {"the floor": "2.28"}
+    assert {"jetson-orin-nano", "raspberry-pi-5"} <= set(has)
     libraries = built("arm64").libraries
     assert {library.name for library in libraries} == {"libedgekit_ops.so", "libedgekit_executorch.so"}
     for library in libraries:
-        text = subprocess.run(["readelf", "-dVW", library], capture_output=True, text=True, check=True).stdout
-        versions = [tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([\d.]+)", text)]
-        assert max(versions, default=(2, 17)) <= min(oldest, (2, 28)), library
+        text = subprocess.run(["readelf", "-hdVW", library], capture_output=True, text=True, check=True).stdout
+        assert "AArch64" in text
+        needed = max(version(found) for found in re.findall(r"GLIBC_([\d.]+)", text))
+        for name, glibc in has.items():
+            assert needed <= version(glibc), (library.name, name)
         assert "libstdc++" not in text
         assert "GLIBCXX" not in text
+
+
+def version(text: str) -> tuple[int, ...]:
+    """As numbers, which order as versions do."""
+    return tuple(map(int, text.split(".")))

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from edgekit.errors import EdgekitError
@@ -105,12 +106,14 @@ def _operators() -> Finding:
 
 
 def _cross_build() -> Iterator[Finding]:
-    for part, program, package in (
-        ("arm64 cross compiler", "aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
-        ("arm64 emulator", "qemu-aarch64", "qemu-user"),
+    beside = str(Path(sys.executable).parent)  # where pip puts programs, of an environment that is not activated too
+    for part, program, remedy in (
+        ("arm64 cross compiler", "aarch64-linux-gnu-g++", "install one, on Debian: apt install g++-aarch64-linux-gnu"),
+        ("arm64 emulator", "qemu-aarch64", "install one, on Debian: apt install qemu-user"),
+        ("CMake", "cmake", "pip install cmake"),
+        ("make", "make", "install it, on Debian: apt install make"),
     ):
-        found = shutil.which(program)
-        remedy = f"install one, on Debian: apt install {package}"
+        found = shutil.which(program) or shutil.which(program, path=beside)
         yield Finding(part, found is not None, found or "none", remedy, "building and testing arm64 libraries")
 
 

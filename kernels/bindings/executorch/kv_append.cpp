@@ -15,7 +15,8 @@ void kv_append_out(KernelRuntimeContext &runtime, Stack stack) {
   edgekit_kv_cache cache;
   if (!kv_cache(runtime, kName, *stack[3], *stack[4], *stack[5], *stack[6], cache)) return;
   const ScalarType type = k.scalar_type() == ScalarType::Half ? ScalarType::Half : ScalarType::Float;
-  const int64_t rows = k.dim() == 3 ? k.size(1) : 0;
+  if (!check_rank(runtime, kName, "k", k, 3)) return;
+  const int64_t rows = k.size(1);
   if (!check_tensor(runtime, kName, "k", k, type, {cache.heads, rows, cache.size}) ||
       !check_tensor(runtime, kName, "v", v, type, {cache.heads, rows, cache.size}) ||
       !check_tensor(runtime, kName, "out", out, ScalarType::Long, {}))
@@ -28,10 +29,7 @@ void kv_append_out(KernelRuntimeContext &runtime, Stack stack) {
     *out.mutable_data_ptr<int64_t>() = start_pos + rows;
 }
 
-const executorch::runtime::Kernel kKernels[] = {
-    executorch::runtime::Kernel("edgekit::kv_append.out", kv_append_out),
-};
-[[maybe_unused]] const auto kRegistered = executorch::runtime::register_kernels(Span(kKernels));
+[[maybe_unused]] const auto kRegistered = register_operator("edgekit::kv_append.out", kv_append_out);
 
 }  // namespace
 }  // namespace edgekit::executorch_binding

@@ -5,6 +5,8 @@
 namespace edgekit::executorch_binding {
 namespace {
 
+constexpr char kName[] = "sparse_topk";
+
 // (x, k, sorted, values, indices)
 void sparse_topk_out(KernelRuntimeContext &runtime, Stack stack) {
   const Traced traced(runtime, "native_call_edgekit::sparse_topk.out");
@@ -12,26 +14,33 @@ void sparse_topk_out(KernelRuntimeContext &runtime, Stack stack) {
   const int64_t k = stack[1]->toInt();
   const bool sorted = stack[2]->toBool();
   const Tensor &values = stack[3]->toTensor(), &indices = stack[4]->toTensor();
-  const bool half = x.scalar_type() == ScalarType::Half;
-  if ((!half && x.scalar_type() != ScalarType::Float) || values.scalar_type() != x.scalar_type())
-    return fail(runtime, "sparse_topk: x and values are not both float32 or both float16.");
-  if (indices.scalar_type() != ScalarType::Long) return fail(runtime, "sparse_topk: indices is not int64.");
-  if (x.dim() < 1) return fail(runtime, "sparse_topk: x has no dimensions.");
-  const int64_t n = x.size(x.dim() - 1), rows = n > 0 ? x.numel() / n : 0;
-  if (values.numel() != rows * k || indices.numel() != rows * k)
-    return fail(runtime, "sparse_topk: values or indices does not have room for k of each row.");
+  const ScalarType type = x.scalar_type();
+  if (type != ScalarType::Float && type != ScalarType::Half)
+    return fail(runtime, "sparse_topk: x has dtype %s: give Float or Half.", executorch::runtime::toString(type));
+  const size_t rank = static_cast<size_t>(x.dim());
+  SizesType sizes[kMostDimensions];
+  if (rank < 1 || rank > kMostDimensions)
+    return fail(runtime, "sparse_topk: x has %zu dimensions: give 1 to %zu.", rank, kMostDimensions);
+  int64_t rows = 1;
+  for (size_t dimension = 0; dimension + 1 < rank; ++dimension) {
+    sizes[dimension] = x.sizes()[dimension];
+    rows *= sizes[dimension];
+  }
+  const int64_t n = x.sizes()[rank - 1];
+  if (k < 1 || k > n)
+    return fail(runtime, "sparse_topk: k is %" PRId64 ": give 1 to x's last dimension, %" PRId64 ".", k, n);
+  sizes[rank - 1] = static_cast<SizesType>(k);
+  if (!check_layout(runtime, kName, "x", x) || !resize(runtime, kName, "values", values, type, {sizes, rank}) ||
+      !resize(runtime, kName, "indices", indices, ScalarType::Long, {sizes, rank}))
+    return;
   edgekit_context context;
-  const size_t size = k >= 1 && k <= n ? edgekit_sparse_topk_scratch(threads(), n, k) : 0;
-  if (!make_context(runtime, size, context)) return;
-  check_status(runtime, edgekit_sparse_topk(&context, half ? EDGEKIT_FLOAT16 : EDGEKIT_FLOAT32, x.const_data_ptr(), rows,
-                                            n, k, sorted, values.mutable_data_ptr(),
+  if (!make_context(runtime, edgekit_sparse_topk_scratch(threads(), n, k), context)) return;
+  check_status(runtime, edgekit_sparse_topk(&context, type == ScalarType::Half ? EDGEKIT_FLOAT16 : EDGEKIT_FLOAT32,
+                                            x.const_data_ptr(), rows, n, k, sorted, values.mutable_data_ptr(),
                                             indices.mutable_data_ptr<int64_t>()));
 }
 
-const executorch::runtime::Kernel kKernels[] = {
-    executorch::runtime::Kernel("edgekit::sparse_topk.out", sparse_topk_out),
-};
-[[maybe_unused]] const auto kRegistered = executorch::runtime::register_kernels(Span(kKernels));
+[[maybe_unused]] const auto kRegistered = register_operator("edgekit::sparse_topk.out", sparse_topk_out);
 
 }  // namespace
 }  // namespace edgekit::executorch_binding

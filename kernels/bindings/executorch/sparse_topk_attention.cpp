@@ -15,13 +15,13 @@ void attention_out(KernelRuntimeContext &runtime, Stack stack) {
   const Tensor &q = stack[0]->toTensor(), &scores = stack[3]->toTensor(), &gates = stack[4]->toTensor();
   const Tensor &v_mean = stack[5]->toTensor(), &out = stack[10]->toTensor();
   const int64_t start_pos = stack[6]->toInt(), k_budget = stack[7]->toInt();
-  const int64_t rows = q.dim() == 3 ? q.size(1) : 0, cells = scores.dim() == 3 ? scores.size(2) : 0;
+  if (!check_rank(runtime, kName, "q", q, 3) || !check_rank(runtime, kName, "scores", scores, 3)) return;
+  const int64_t rows = q.size(1), cells = scores.size(2);
   if (!check_tensor(runtime, kName, "q", q, ScalarType::Float, {cache.heads, rows, cache.size}) ||
       !check_tensor(runtime, kName, "scores", scores, ScalarType::Float, {cache.heads, rows, cells}) ||
       !check_tensor(runtime, kName, "gates", gates, ScalarType::Float, {cache.heads, rows, 2}) ||
       !check_tensor(runtime, kName, "v_mean", v_mean, ScalarType::Float, {cache.heads, rows, cache.size}) ||
-      !resize(runtime, out, q.sizes().data(), 3) ||
-      !check_tensor(runtime, kName, "out", out, ScalarType::Float, {cache.heads, rows, cache.size}))
+      !resize(runtime, kName, "out", out, ScalarType::Float, {q.sizes().data(), 3}))
     return;
   edgekit_context context;
   const size_t size = edgekit_sparse_topk_attention_scratch(threads(), cache.heads, cells, cache.size);
@@ -31,10 +31,7 @@ void attention_out(KernelRuntimeContext &runtime, Stack stack) {
                                                       out.mutable_data_ptr<float>()));
 }
 
-const executorch::runtime::Kernel kKernels[] = {
-    executorch::runtime::Kernel("edgekit::sparse_topk_attention.out", attention_out),
-};
-[[maybe_unused]] const auto kRegistered = executorch::runtime::register_kernels(Span(kKernels));
+[[maybe_unused]] const auto kRegistered = register_operator("edgekit::sparse_topk_attention.out", attention_out);
 
 }  // namespace
 }  // namespace edgekit::executorch_binding

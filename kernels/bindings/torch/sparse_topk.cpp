@@ -11,7 +11,9 @@ constexpr char kName[] = "sparse_topk";
 
 void run(const Tensor &x, int64_t k, bool sorted, const Tensor &values, const Tensor &indices) {
   const auto dtype = x.scalar_type();
-  if (dtype != ScalarType::Float && dtype != ScalarType::Half) raise("sparse_topk: x is neither float32 nor float16.");
+  if (dtype != ScalarType::Float && dtype != ScalarType::Half)
+    raise("sparse_topk: x has dtype " + std::to_string(static_cast<int>(dtype)) +
+          " (torch's ScalarType): give float32 or float16.");
   const int64_t n = x.size(-1);
   const int64_t rows = n > 0 ? x.numel() / n : 0;
   const Call call(k >= 1 && k <= n ? edgekit_sparse_topk_scratch(threads(), n, k) : 0);

@@ -5,6 +5,6 @@
 
 namespace edgekit::csr_matmul {
 
-const Kernels kAvx2{Isa::kAvx2, row<F32x8Avx2>};
+const Kernels kAvx2{Isa::kAvx2, rows<F32x8Avx2>};
 
 }  // namespace edgekit::csr_matmul

@@ -23,7 +23,13 @@ edgekit_status check_matrix(int64_t rows, int64_t columns, int64_t entries, cons
   EDGEKIT_REQUIRE(crow[rows] == entries,
                   "csr_matmul: crow[%" PRId64 "], the last, is %" PRId64 ", but there are %" PRId64 " entries.", rows,
                   crow[rows], entries);
-  for (int64_t entry = 0; entry < entries; ++entry)
+  // One bit for all of them, since a look at each would take as long as the product: the sign of what must not be.
+  uint64_t beyond = 0;
+  for (int64_t entry = 0; entry < entries; ++entry) {
+    const uint64_t column = static_cast<uint64_t>(col[entry]);
+    beyond |= column | (static_cast<uint64_t>(columns - 1) - column);
+  }
+  for (int64_t entry = 0; beyond >> 63 != 0 && entry < entries; ++entry)
     EDGEKIT_REQUIRE(col[entry] >= 0 && col[entry] < columns,
                     "csr_matmul: col[%" PRId64 "] is %" PRId64 ", but x has %" PRId64 " rows.", entry, col[entry],
                     columns);
@@ -48,9 +54,10 @@ edgekit_status edgekit_csr_matmul(const edgekit_context *context, int64_t rows, 
   if (rows == 0) return EDGEKIT_OK;
   const int64_t products = std::max<int64_t>(1, (entries / rows + 1) * n);
   edgekit::share(*context, batch * rows, 1 + kGrain / products, [&](int, int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t row = item % rows, first = crow[row];
-      kernels->row(col + first, val + first, crow[row + 1] - first, x + item / rows * columns * n, n, y + item * n);
+    while (begin < end) {  // what lies in one matrix of the batch at a time
+      const int64_t row = begin % rows, count = std::min(end - begin, rows - row);
+      kernels->rows({crow + row, col, val}, count, x + begin / rows * columns * n, n, y + begin * n);
+      begin += count;
     }
   });
   return EDGEKIT_OK;

@@ -1,4 +1,4 @@
-// The kernels of csr_matmul: one row of the sparse matrix at a time, one table for dispatch, tests and benchmarks.
+// The kernels of csr_matmul: rows of the sparse matrix times x; one table for dispatch, tests and benchmarks.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,18 @@
 
 namespace edgekit::csr_matmul {
 
-// y[0..n) = the sum of val[i] * x[col[i] * n ..], for `count` entries in their order.
-using Row = void (*)(const int64_t *col, const float *val, int64_t count, const float *x, int64_t n, float *y);
+// Rows of a sparse matrix: row i has the entries from crow[i] to crow[i + 1].
+struct Matrix {
+  const int64_t *crow, *col;
+  const float *val;
+};
+
+// y[i * n ..] = the sum of val[entry] * x[col[entry] * n ..] over the entries of row i in their order, for `count` rows.
+using Rows = void (*)(const Matrix &matrix, int64_t count, const float *x, int64_t n, float *y);
 
 struct Kernels {
   Isa isa;
-  Row row;
+  Rows rows;
 };
 
 EDGEKIT_KERNEL_TABLE(Kernels);

@@ -5,6 +5,6 @@
 
 namespace edgekit::csr_matmul {
 
-const Kernels kNeon{Isa::kNeon, row<F32x8Neon>};
+const Kernels kNeon{Isa::kNeon, rows<F32x8Neon>};
 
 }  // namespace edgekit::csr_matmul
