@@ -33,7 +33,7 @@ def main() -> None:
     machines, measure = (importlib.import_module(f"bench.{name}") for name in ("machine", "measure"))
     machines.use_threads(arguments.threads)
     machine = machines.measured(arguments.quick)
-    print(machine)
+    print(f"{machine}; rounds: {arguments.rounds}")
     peaks = {measure.READING: machine.read_gb_per_s, measure.COMPUTING: machine.peak_gflop_per_s}
     found: list[dict[str, Any]] = []
     growths: list[dict[str, Any]] = []

@@ -1,16 +1,17 @@
-"""csr_matmul, a constant sparse matrix times x, against torch's dense and sparse products, and one reading of both."""
+"""csr_matmul, a constant sparse matrix times x, against sparse and dense products, and one reading of its data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgekit.native_log import captured_stderr
 
 from .measure import COMPUTING, READING, Contender, Row, by_isa, compare
+from .runtimes import Node, executorch_program, first_output, onnx_session
 
 
 class Case(NamedTuple):
@@ -58,13 +59,31 @@ def _contenders(case: Case) -> dict[str, Contender]:
     size = crow.nbytes + col.nbytes + val.nbytes + 4 * case.size * case.n
     work, unit = (size, READING) if case.n == 1 else (2 * val.numel() * case.n, COMPUTING)
 
-    def contender(run: Callable[[Tensor], Tensor]) -> Contender:
-        return Contender(run, work, unit, answer=lambda y: y)
+    def contender(run: Callable[[Tensor], Any]) -> Contender:
+        return Contender(run, work, unit, answer=first_output)
 
-    data = torch.zeros(size // 4)
-    return {
+    data = torch.ones(size // 4)
+    x = torch.zeros(case.size, case.n)
+    found = {
         **by_isa(contender(lambda x: torch.ops.edgekit.csr_matmul(crow, col, val, x))),
         "torch dense": contender(lambda x: dense @ x),
         "torch sparse_csr": contender(lambda x: sparse @ x),
-        "one read": Contender(lambda x: torch.sum(data), size),
+        "XNNPACK dense": contender(executorch_program(_Dense(dense), x, xnnpack=True)),
     }
+    session = onnx_session([Node("MatMul", ["matrix", "x"], ["y"])], {"matrix": dense}, {"y": torch.float32}, x)
+    if session is not None:
+        found["ONNX Runtime dense"] = contender(session)
+    found["one read"] = Contender(lambda x: torch.sum(data), size)
+    return found
+
+
+class _Dense(nn.Module):
+    """The product with a dense matrix as the layer that XNNPACK has."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        self.linear = nn.Linear(matrix.shape[1], matrix.shape[0], bias=False)
+        self.linear.weight = nn.Parameter(matrix, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.mT).mT

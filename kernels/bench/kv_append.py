@@ -44,7 +44,7 @@ def _contenders(length: int) -> dict[str, Contender]:
     load_llama_operators()
     theirs, their_short = ([by_token(tensor) for tensor in tensors] for tensors in (cache, short))
     found["llama::update_cache"] = contender(_update, theirs, their_short, example, size)
-    found["one read"] = contender(_read, [torch.zeros(size // 4)], [torch.zeros(1)], example, size)
+    found["one read"] = contender(_read, [torch.ones(size // 4)], [torch.ones(1)], example, size)
     return found
 
 

@@ -23,8 +23,8 @@ class Machine:
         isa: edgekit's instruction set.
         threads: of torch, ExecuTorch and ONNX Runtime.
         cache_bytes: the last-level cache.
-        read_gb_per_s: the best of several sums over an array of `beyond_cache()` bytes.
-        peak_gflop_per_s: the best of several products of square float32 matrices in torch.
+        read_gb_per_s: the best of many sums over an array of `beyond_cache()` bytes.
+        peak_gflop_per_s: the best of many products of square float32 matrices in torch.
         versions: of the packages that were measured; None for one that is not installed.
     """
 
@@ -39,7 +39,7 @@ class Machine:
     def __str__(self) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items() if version)
         return (
-            f"{self.cpu}, {self.isa}, {self.threads} threads, last-level cache {self.cache_bytes / 2**20:.0f} MiB; "
+            f"{self.cpu}, {self.isa}, threads: {self.threads}, last-level cache {self.cache_bytes / 2**20:.0f} MiB; "
             f"peak {self.read_gb_per_s:.1f} GB/s (reading memory), {self.peak_gflop_per_s:.1f} GFLOP/s (torch's matrix "
             f"product); {versions}"
         )
@@ -49,18 +49,19 @@ def measured(quick: bool) -> Machine:
     """This machine, its peaks measured now.
 
     Args:
-        quick: smaller matrices and fewer runs; the peaks are then too low.
+        quick: smaller matrices and less time; the peaks are then too low.
     """
-    side, runs = (256, 2) if quick else (2048, 10)
+    side, seconds = (256, 0.1) if quick else (2048, 2.0)
     a, b = torch.randn(side, side), torch.randn(side, side)
-    memory = torch.zeros(beyond_cache() // 4)
+    # Not zeros: those would be one page of memory, again and again.
+    memory = torch.ones(beyond_cache() // 4)
     return Machine(
         cpu=_cpu(),
         isa=kernels.isa(),
         threads=torch.get_num_threads(),
         cache_bytes=last_level_cache(),
-        read_gb_per_s=1e-9 * memory.nbytes / _fastest(lambda: torch.sum(memory), runs),
-        peak_gflop_per_s=2e-9 * side**3 / _fastest(lambda: a @ b, runs),
+        read_gb_per_s=1e-9 * memory.nbytes / _fastest(lambda: torch.sum(memory), seconds),
+        peak_gflop_per_s=2e-9 * side**3 / _fastest(lambda: a @ b, seconds),
         versions={name: _version(name) for name in ("torch", "executorch", "onnxruntime")},
     )
 
@@ -86,12 +87,11 @@ def last_level_cache() -> int:
     return max((int(size[:-1]) << {"K": 10, "M": 20}[size[-1]] for size in sizes), default=32 << 20)
 
 
-def _fastest(run: Callable[[], object], runs: int) -> float:
-    """Seconds of the best run, after one that does not count."""
+def _fastest(run: Callable[[], object], seconds: float) -> float:
+    """Seconds of the best of the runs that fit into `seconds`, after one that does not count."""
     run()
-    best = float("inf")
-    for _ in range(runs):
-        start = time.perf_counter()
+    end, best = time.perf_counter() + seconds, float("inf")
+    while (start := time.perf_counter()) < end:
         run()
         best = min(best, time.perf_counter() - start)
     return best

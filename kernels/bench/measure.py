@@ -79,7 +79,7 @@ def compare(
         case: what to call it.
         contenders: by name.
         inputs: makes new inputs from a seed.
-        rounds: how often each has its turn; a turn is one call where the cache is cold, else as many as take 5 ms.
+        rounds: how often each has its turn.
 
     Raises:
         AssertionError: contenders that should agree do not.
@@ -103,17 +103,25 @@ def _rounds(
 ) -> dict[str, list[float]]:
     """Seconds per call of every contender in every round."""
     _agree(case, contenders, pool[0])
-    once = max(_time(contender, pool[:1]) for contender in contenders.values())
-    cold = any(contender.awake for contender in contenders.values())
-    calls = 1 if cold else max(1, min(200, int(0.005 / max(once, 1e-7))))
+    calls = {name: _calls(contender, pool) for name, contender in contenders.items()}
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     for turn in range(rounds):
-        batch = [pool[(turn * calls + call) % len(pool)] for call in range(calls)]
         first = turn % len(order)
         for name in order[first:] + order[:first]:
+            # Contenders of one speed have the same inputs in a turn; a quicker one goes on to further ones.
+            start = turn * min(calls.values())
+            batch = [pool[(start + call) % len(pool)] for call in range(calls[name])]
             seconds[name].append(_time(contenders[name], batch))
     return seconds
+
+
+def _calls(contender: Contender, pool: Sequence[Sequence[object]]) -> int:
+    """How many calls make a turn: one with a cold cache, else as many as take 5 ms."""
+    if contender.awake is not None:
+        return 1
+    once = min(_time(contender, pool[:1]) for _ in range(3))
+    return max(1, min(200, int(0.005 / max(once, 1e-7))))
 
 
 def _agree(case: str, contenders: Mapping[str, Contender], arguments: Sequence[object]) -> None:

@@ -39,6 +39,11 @@ def executorch_program(module: nn.Module, x: Tensor, xnnpack: bool = False) -> C
     return lambda x, program=program: method.execute([x])  # type: ignore[misc]
 
 
+def first_output(found: Any) -> Tensor:
+    """The first tensor of what a function of this module gives, or the tensor itself."""
+    return found if isinstance(found, Tensor) else torch.as_tensor(found[0])
+
+
 def load_llama_operators() -> None:
     """Registers ExecuTorch's operators of language models as `torch.ops.llama.*`."""
     with captured_stderr():

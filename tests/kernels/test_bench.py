@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 BENCH = Path(__file__).parents[2] / "kernels" / "bench"
 OPERATORS = ("sparse_topk", "kv_append", "sparse_topk_attention", "csr_matmul", "conv2d")
@@ -19,8 +20,8 @@ CONTENDERS = {
         *("edgekit scalar", "edgekit fp16", "edgekit int8", "llama::custom_sdpa", "torch sdpa"),
         *("one read of the chosen", "one read of the cache"),
     },
-    "csr_matmul": {"edgekit scalar", "torch dense", "torch sparse_csr", "one read"},
-    "conv2d": {"edgekit scalar", "torch", "XNNPACK"},
+    "csr_matmul": {"edgekit scalar", "torch dense", "torch sparse_csr", "XNNPACK dense", "one read"},
+    "conv2d": {"edgekit scalar", "torch", "XNNPACK", "one read"},
 }
 ROW = {
     *("operator", "case", "contender", "milliseconds", "ratio", "ratio_p10", "ratio_p90"),
@@ -108,6 +109,21 @@ def test_without_onnx_runtime(tmp_path):
     assert result.stderr.splitlines() == [
         "ONNX Runtime is left out (no onnxruntime here): pip install '.[bench]' in the checkout."
     ]
+
+
+def test_contenders_must_agree(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH.parent))
+    from bench.measure import OURS, Contender, compare
+
+    def rows(theirs):
+        contenders = {OURS: Contender(torch.exp, answer=torch.clone), "theirs": Contender(theirs, answer=torch.clone)}
+        return compare("exp", contenders, lambda seed: (torch.full((3,), 0.1 * seed),), 1)
+
+    assert [row.contender for row in rows(lambda x: 2.718282**x)] == [OURS, "theirs"]
+    with pytest.raises(AssertionError, match=r"exp: theirs is 0\.01 off"):
+        rows(lambda x: x.exp() + 0.01)
+    with pytest.raises(AssertionError, match="exp: theirs is nan off"):
+        rows(lambda x: x / x)
 
 
 @pytest.mark.parametrize(
