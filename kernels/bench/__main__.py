@@ -1,6 +1,6 @@
 """Benchmarks of the operators.
 
-    python kernels/bench [OPERATOR...] [--rounds 30] [--threads 2] [--json FILE]
+    python kernels/bench [OPERATOR...] [--rounds 30] [--threads 2] [--quick] [--json FILE]
 
 Times are medians; the ratio is the contender's time by edgekit's, measured in turns in one run (above 1: edgekit is
 faster), with its 10th and 90th percentile. A rate's share is of what this machine reaches, measured in the same run:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,7 +129,7 @@ def _agree(case: str, contenders: Mapping[str, Contender], arguments: Sequence[o
     """Calls every contender once, and compares their answers."""
     expected = None
     for name, contender in contenders.items():
-        with _Isa(contender.isa):
+        with _isa(contender.isa):
             found = contender.run(*arguments)
         if contender.answer is None:
             continue
@@ -142,7 +143,7 @@ def _agree(case: str, contenders: Mapping[str, Contender], arguments: Sequence[o
 
 def _time(contender: Contender, batch: Sequence[Sequence[object]]) -> float:
     """Seconds per call."""
-    with _Isa(contender.isa):
+    with _isa(contender.isa):
         if contender.awake is not None:
             _empty_cache()
             for _ in range(3):
@@ -162,19 +163,17 @@ def _row(case: str, name: str, contender: Contender, times: Sequence[float], our
     return Row(case, name, 1e3 * median, *spread, rate, unit)
 
 
-class _Isa:
+@contextmanager
+def _isa(name: str | None) -> Iterator[None]:
     """An instruction set for a block; None changes nothing."""
-
-    def __init__(self, name: str | None) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        if self._name is not None:
-            kernels.use_isa(self._name)
-
-    def __exit__(self, *error: object) -> None:
-        if self._name is not None:
-            kernels.use_isa(None)
+    if name is None:
+        yield
+        return
+    kernels.use_isa(name)
+    try:
+        yield
+    finally:
+        kernels.use_isa(None)
 
 
 def _empty_cache() -> None:
