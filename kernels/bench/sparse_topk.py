@@ -1,90 +1,108 @@
-"""sparse_topk against torch.topk, ExecuTorch's portable kernel, and one reading of the row."""
+"""sparse_topk against torch.topk, ExecuTorch's portable kernel, ONNX Runtime, and one reading of the rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from edgekit import kernels
-from edgekit.native_log import captured_stderr
+from . import c_header
+from .measure import OURS, Contender, Row, by_isa, compare
+from .runtimes import Node, executorch_program, onnx_session
 
-from .measure import OURS, Row, compare
-
+#: Rows, their length n, and k.
 SHAPES = ((4096, 256, 32), (1024, 2048, 64), (2048, 3072, 96), (12, 2048, 64), (1, 3072, 96))
-UNIT = "GB/s"
+#: Those that are also called by way of the C header, as a model calls them once a token.
+SMALL = ((12, 2048, 64), (1, 3072, 96))
+QUICK = ((4, 64, 8),)
+GROWS = False
 
 
-class _TorchTopk(nn.Module):
-    def __init__(self, k: int, sort: bool) -> None:
-        super().__init__()
-        self.k, self.sort = k, sort
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        values, indices = torch.topk(x, self.k, sorted=self.sort)
-        return values, indices
-
-
-class _OurTopk(_TorchTopk):
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        values, indices = torch.ops.edgekit.sparse_topk(x, self.k, self.sort)
-        return values, indices
-
-
-def rows(rounds: int) -> Iterator[Row]:
+def rows(rounds: int, quick: bool) -> Iterator[Row]:
     """All cases."""
-    for count, n, k in SHAPES:
+    for count, n, k in QUICK if quick else SHAPES:
+        shape, inputs = f"({count}, {n}, {k})", _inputs(count, n)
         for sort in (True, False):
-            case = f"({count}, {n}, {k}) {'sorted' if sort else 'unsorted'}"
-            yield from _through_torch(case, count, n, k, sort, rounds)
-        yield from _in_a_program(f"({count}, {n}, {k}) .pte", count, n, k, rounds)
+            case = f"{shape} {'sorted' if sort else 'unsorted'}"
+            yield from compare(case, _in_torch(count, n, k, sort), inputs, rounds)
+        if quick or (count, n, k) in SMALL:
+            yield from compare(f"{shape} sorted, C header", _in_c(count, n, k), inputs, rounds)
+        yield from compare(f"{shape} sorted, .pte", _in_a_program(count, n, k), inputs, rounds)
 
 
 def _inputs(count: int, n: int) -> Callable[[int], tuple[Tensor]]:
     return lambda seed: (torch.randn(count, n, generator=torch.Generator().manual_seed(seed)),)
 
 
-def _through_torch(case: str, count: int, n: int, k: int, sort: bool, rounds: int) -> list[Row]:
-    def ours(x: Tensor) -> object:
-        return torch.ops.edgekit.sparse_topk(x, k, sort)
+def _in_torch(count: int, n: int, k: int, sort: bool) -> dict[str, Contender]:
+    size = 4 * count * n
+    ours = Contender(lambda x: torch.ops.edgekit.sparse_topk(x, k, sort), size, answer=_values)
+    found = by_isa(ours)
+    found["torch.topk"] = Contender(lambda x: torch.topk(x, k, sorted=sort), size, answer=_values)
+    session = onnx_session(
+        [Node("TopK", ["x", "k"], ["values", "indices"], {"sorted": int(sort)})],
+        {"k": torch.tensor([k])},
+        {"values": torch.float32, "indices": torch.int64},
+        torch.zeros(count, n),
+    )
+    if session is not None:
+        found["ONNX Runtime"] = Contender(session, size, answer=_values)
+    found["one read"] = Contender(torch.sum, size)
+    return found
 
-    def scalar(x: Tensor) -> object:
-        kernels.use_isa("scalar")
-        found = ours(x)
-        kernels.use_isa(None)
-        return found
 
-    contenders = {
-        OURS: ours,
-        "edgekit scalar": scalar,
-        "torch.topk": lambda x: torch.topk(x, k, sorted=sort),
-        "one read": torch.sum,
+def _in_c(count: int, n: int, k: int) -> dict[str, Contender]:
+    size = 4 * count * n
+    return {
+        OURS: Contender(c_header.sparse_topk(count, n, k, True), size, answer=_values),
+        "torch.topk": Contender(lambda x: torch.topk(x, k), size, answer=_values),
     }
-    gigabytes = 4e-9 * count * n
-    return compare(case, contenders, _inputs(count, n), dict.fromkeys(contenders, gigabytes), rounds)
 
 
-def _in_a_program(case: str, count: int, n: int, k: int, rounds: int) -> list[Row]:
-    contenders = {
-        OURS: _program(_OurTopk(k, True), count, n),
-        "ExecuTorch portable": _program(_TorchTopk(k, True), count, n),
+def _in_a_program(count: int, n: int, k: int) -> dict[str, Contender]:
+    x, size = torch.zeros(count, n), 4 * count * n
+    return {
+        OURS: Contender(executorch_program(_Ours(k), x), size, answer=_values),
+        "ExecuTorch portable": Contender(executorch_program(_Torch(k), x), size, answer=_values),
+        # What a call from Python costs without any operator.
+        "empty program": Contender(executorch_program(_Nothing(count, k), x)),
     }
-    return compare(case, contenders, _inputs(count, n), None, rounds)
 
 
-def _program(module: nn.Module, count: int, n: int) -> Callable[[Tensor], object]:
-    from executorch.exir import to_edge
-    from executorch.runtime import Runtime
+def _values(found: Any) -> Tensor:
+    """The chosen numbers, descending: unsorted ones come in any order."""
+    return torch.as_tensor(found[0]).sort(descending=True).values
 
-    from edgekit.kernels.native import load_executorch_binding
 
-    with captured_stderr():
-        exported = torch.export.export(module.eval(), (torch.zeros(count, n),))
-        buffer = to_edge(exported).to_executorch().buffer
-        runtime = Runtime.get()
-        load_executorch_binding()
-        program = runtime.load_program(buffer)
-        method = program.load_method("forward")
-    # A method does not keep its program alive.
-    return lambda x, program=program: method.execute([x])  # type: ignore[misc]
+class _Ours(nn.Module):
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self.k = k
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, indices = torch.ops.edgekit.sparse_topk(x, self.k)
+        return values, indices
+
+
+class _Torch(nn.Module):
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self.k = k
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, indices = torch.topk(x, self.k)
+        return values, indices
+
+
+class _Nothing(nn.Module):
+    """Gives constants of the same shapes, whatever comes in."""
+
+    def __init__(self, count: int, k: int) -> None:
+        super().__init__()
+        self.values = nn.Buffer(torch.zeros(count, k))
+        self.indices = nn.Buffer(torch.zeros(count, k, dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.values, self.indices

@@ -1,0 +1,1 @@
+"""Benchmarks of the operators: `python kernels/bench`. Not installed."""
