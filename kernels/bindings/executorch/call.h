@@ -1,4 +1,4 @@
-// What every ExecuTorch binding needs: a context on the runtime's thread pool, scratch, errors. No arithmetic here.
+// What every ExecuTorch binding needs: a context on the runtime's thread pool, scratch, checks. No arithmetic here.
 #pragma once
 
 #include <executorch/runtime/core/event_tracer_hooks.h>
@@ -6,6 +6,8 @@
 #include <executorch/runtime/kernel/kernel_includes.h>
 #include <executorch/runtime/kernel/operator_registry.h>
 #include <executorch/runtime/kernel/thread_parallel_interface.h>
+
+#include <initializer_list>
 
 #include "edgekit/ops.h"
 
@@ -71,5 +73,25 @@ inline bool check_status(KernelRuntimeContext &runtime, edgekit_status status) {
   if (status != EDGEKIT_OK) fail(runtime, edgekit_last_error());
   return status == EDGEKIT_OK;
 }
+
+// A tensor of this dtype and shape; otherwise the kernel has failed.
+inline bool check_tensor(KernelRuntimeContext &runtime, const char *operation, const char *argument,
+                         const Tensor &tensor, ScalarType dtype, const int64_t *shape, size_t rank) {
+  bool fits = tensor.scalar_type() == dtype && tensor.dim() == static_cast<ssize_t>(rank);
+  for (size_t dimension = 0; fits && dimension < rank; ++dimension)
+    fits = tensor.size(static_cast<ssize_t>(dimension)) == shape[dimension];
+  if (fits) return true;
+  ET_LOG(Error, "edgekit::%s: %s (dtype %d, %d dimensions) does not have the dtype and shape that the others ask for.",
+         operation, argument, static_cast<int>(tensor.scalar_type()), static_cast<int>(tensor.dim()));
+  runtime.fail(Error::InvalidArgument);
+  return false;
+}
+
+inline bool check_tensor(KernelRuntimeContext &runtime, const char *operation, const char *argument,
+                         const Tensor &tensor, ScalarType dtype, std::initializer_list<int64_t> shape) {
+  return check_tensor(runtime, operation, argument, tensor, dtype, shape.begin(), shape.size());
+}
+
+inline const float *numbers(const Tensor &tensor) { return tensor.const_data_ptr<float>(); }
 
 }  // namespace edgekit::executorch_binding

@@ -1,6 +1,6 @@
 // edgekit::conv2d.out for ExecuTorch.
 
-#include "kv_cache.h"
+#include "call.h"
 
 namespace edgekit::executorch_binding {
 namespace {

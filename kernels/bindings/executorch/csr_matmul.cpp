@@ -1,6 +1,6 @@
 // edgekit::csr_matmul.out for ExecuTorch.
 
-#include "kv_cache.h"
+#include "call.h"
 
 namespace edgekit::executorch_binding {
 namespace {

@@ -1,26 +1,9 @@
 // The KV cache of an ExecuTorch call.
 #pragma once
 
-#include <initializer_list>
-
 #include "call.h"
 
 namespace edgekit::executorch_binding {
-
-// A tensor of this dtype and shape; otherwise the kernel has failed.
-inline bool check_tensor(KernelRuntimeContext &runtime, const char *operation, const char *argument,
-                         const Tensor &tensor, ScalarType dtype, std::initializer_list<int64_t> shape) {
-  bool fits = tensor.scalar_type() == dtype && tensor.dim() == static_cast<ssize_t>(shape.size());
-  for (size_t dimension = 0; fits && dimension < shape.size(); ++dimension)
-    fits = tensor.size(static_cast<ssize_t>(dimension)) == shape.begin()[dimension];
-  if (fits) return true;
-  ET_LOG(Error, "edgekit::%s: %s (dtype %d, %d dimensions) does not have the dtype and shape that the others ask for.",
-         operation, argument, static_cast<int>(tensor.scalar_type()), static_cast<int>(tensor.dim()));
-  runtime.fail(Error::InvalidArgument);
-  return false;
-}
-
-inline const float *numbers(const Tensor &tensor) { return tensor.const_data_ptr<float>(); }
 
 // Caches (H, T_max, d) of one dtype, with scales (H, T_max) where they are int8; false if they are not, the kernel has
 // failed then.
