@@ -43,44 +43,57 @@ edgekit_sea_weights make_weights(const Tensor &q, const std::vector<Tensor> &wei
   return w;
 }
 
-std::tuple<Tensor, Tensor, Tensor> estimate_out(const Tensor &q, const Tensor &k, const Tensor &v, int64_t start_pos,
-                                                std::vector<Tensor> weights, const Tensor &key_values,
-                                                const Tensor &keys, const Tensor &values, const Tensor &conv1_rows,
-                                                const Tensor &conv2_rows, Tensor scores, Tensor gates, Tensor v_mean) {
-  const edgekit_sea_weights w = make_weights(q, weights);
+void check_numbers(const char *argument, const Tensor &tensor, std::initializer_list<int64_t> shape) {
+  check_tensor(kName, argument, tensor, ScalarType::Float, shape);
+}
+
+// Into outputs that fit.
+std::tuple<Tensor, Tensor, Tensor> run(const edgekit_sea_weights &w, const Tensor &q, const Tensor &k, const Tensor &v,
+                                       int64_t start_pos, const edgekit_sea_state &state, const Tensor &scores,
+                                       const Tensor &gates, const Tensor &v_mean) {
   const int64_t rows = q.size(1);
-  const auto check = [](const char *argument, const Tensor &tensor, std::initializer_list<int64_t> shape) {
-    check_tensor(kName, argument, tensor, ScalarType::Float, shape);
-  };
-  check("q", q, {w.heads, rows, w.size});
-  check("k", k, {w.heads, rows, w.size});
-  check("v", v, {w.heads, rows, w.size});
-  check("key_values", key_values, {w.heads, w.features, 2 * w.size});
-  check("keys", keys, {w.heads, w.features});
-  check("values", values, {w.heads, w.size});
-  check("conv1_rows", conv1_rows, {4, 2 * w.heads, w.width});
-  check("conv2_rows", conv2_rows, {4, 2 * w.heads, w.width});
-  check("scores", scores, {w.heads, rows, w.cells});
-  check("gates", gates, {w.heads, rows, 2});
-  check("v_mean", v_mean, {w.heads, rows, w.size});
-  const edgekit_sea_state state{changed(key_values), changed(keys), changed(values), changed(conv1_rows),
-                                changed(conv2_rows)};
+  check_numbers("q", q, {w.heads, rows, w.size});
+  check_numbers("k", k, {w.heads, rows, w.size});
+  check_numbers("v", v, {w.heads, rows, w.size});
   const Call call(edgekit_sea_estimate_scratch(threads(), &w, rows));
   check_status(edgekit_sea_estimate(call.context(), &w, &state, numbers(q), numbers(k), numbers(v), rows, start_pos,
                                     changed(scores), changed(gates), changed(v_mean)));
   return {scores, gates, v_mean};
 }
 
+edgekit_sea_state make_state(const edgekit_sea_weights &w, const Tensor &key_values, const Tensor &keys,
+                             const Tensor &values, const Tensor &conv1_rows, const Tensor &conv2_rows) {
+  check_numbers("key_values", key_values, {w.heads, w.features, 2 * w.size});
+  check_numbers("keys", keys, {w.heads, w.features});
+  check_numbers("values", values, {w.heads, w.size});
+  check_numbers("conv1_rows", conv1_rows, {4, 2 * w.heads, w.width});
+  check_numbers("conv2_rows", conv2_rows, {4, 2 * w.heads, w.width});
+  return {changed(key_values), changed(keys), changed(values), changed(conv1_rows), changed(conv2_rows)};
+}
+
+std::tuple<Tensor, Tensor, Tensor> estimate_out(const Tensor &q, const Tensor &k, const Tensor &v, int64_t start_pos,
+                                                std::vector<Tensor> weights, const Tensor &key_values,
+                                                const Tensor &keys, const Tensor &values, const Tensor &conv1_rows,
+                                                const Tensor &conv2_rows, Tensor scores, Tensor gates, Tensor v_mean) {
+  const edgekit_sea_weights w = make_weights(q, weights);
+  const int64_t rows = q.size(1);
+  check_numbers("scores", scores, {w.heads, rows, w.cells});
+  check_numbers("gates", gates, {w.heads, rows, 2});
+  check_numbers("v_mean", v_mean, {w.heads, rows, w.size});
+  return run(w, q, k, v, start_pos, make_state(w, key_values, keys, values, conv1_rows, conv2_rows), scores, gates,
+             v_mean);
+}
+
 std::tuple<Tensor, Tensor, Tensor> estimate(const Tensor &q, const Tensor &k, const Tensor &v, int64_t start_pos,
                                             std::vector<Tensor> weights, const Tensor &key_values, const Tensor &keys,
                                             const Tensor &values, const Tensor &conv1_rows, const Tensor &conv2_rows) {
   const edgekit_sea_weights w = make_weights(q, weights);
+  const edgekit_sea_state state = make_state(w, key_values, keys, values, conv1_rows, conv2_rows);
   const auto output = [&](int64_t size) {
     const int64_t shape[] = {w.heads, q.size(1), size};
     return make(shape, 3, aoti_torch_dtype_float32());
   };
-  return estimate_out(q, k, v, start_pos, std::move(weights), key_values, keys, values, conv1_rows, conv2_rows,
-                      output(w.cells), output(2), output(w.size));
+  return run(w, q, k, v, start_pos, state, output(w.cells), output(2), output(w.size));
 }
 
 }  // namespace

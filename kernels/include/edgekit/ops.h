@@ -196,7 +196,7 @@ typedef struct edgekit_sea_state {
  *
  * A row's numbers have the same bits in whatever calls the rows come. rows >= 1, 0 <= start_pos <= capacity - rows;
  * heads, size, features, width and cells are 1 to 65535. Scratch does not depend on the number of tokens, and not on
- * that of rows if there are 16 or more. */
+ * that of rows if there are 24 or more. */
 EDGEKIT_API edgekit_status edgekit_sea_estimate(const edgekit_context *context, const edgekit_sea_weights *weights,
                                                 const edgekit_sea_state *state, const float *q, const float *k,
                                                 const float *v, int64_t rows, int64_t start_pos, float *scores,

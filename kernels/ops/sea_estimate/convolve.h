@@ -1,7 +1,6 @@
 // Sums over channels, rows and columns, on vectors of eight: up to six outputs by two vectors of columns in registers.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "sea_estimate.h"
@@ -21,26 +20,28 @@ struct Window {
   const float *bias;     // one an output, or nullptr
 };
 
-template <typename Simd, int kCount, int kTimes, int kPlaces, typename Store>
-void convolve_some(const Window<kTimes, kPlaces> &window, int64_t first, int64_t count, bool two, const Store &store) {
+// Calls store(output, column, numbers) for `count` outputs from `first`, at most kCount, and one or two vectors of
+// columns.
+template <typename Simd, int kCount = kOutputs, int kTimes, int kPlaces, typename Store>
+void convolve(const Window<kTimes, kPlaces> &window, int64_t first, int64_t count, bool two, const Store &store) {
   using V = typename Simd::Floats;
+  if constexpr (kCount > 1) {
+    if (count < kCount) return convolve<Simd, kCount - 1>(window, first, count, two, store);
+  }
   const int64_t size = window.channels * kTimes * kPlaces, second = two ? 8 : 0;
   V sums[kCount][2];
-  const float *weight[kCount];
-  for (int output = 0; output < kCount; ++output) {  // an output again where there are no more
-    const int64_t mine = first + std::min<int64_t>(output, count - 1);
-    weight[output] = window.weight + mine * size;
-    sums[output][0] = sums[output][1] = Simd::set(window.bias == nullptr ? 0.0f : window.bias[mine]);
-  }
-  const float *input = window.input;
-  int64_t at = 0;
+  for (int output = 0; output < kCount; ++output)
+    sums[output][0] = sums[output][1] = Simd::set(window.bias == nullptr ? 0.0f : window.bias[first + output]);
+  const float *weight = window.weight + first * size, *input = window.input;
   for (int64_t channel = 0; channel < window.channels; ++channel, input += window.pitch) {
     for (int time = 0; time < kTimes; ++time) {
-      for (int place = 0; place < kPlaces; ++place, ++at) {
+      // Unrolled, GCC runs out of registers and keeps sums in memory.
+#pragma GCC unroll 1
+      for (int place = 0; place < kPlaces; ++place, ++weight) {
         const float *from = input + time * window.row + (place - kPlaces / 2) * kDilation;
         const V left = Simd::load(from), right = Simd::load(from + second);
         for (int output = 0; output < kCount; ++output) {
-          const V factor = Simd::set(weight[output][at]);
+          const V factor = Simd::set(weight[output * size]);
           sums[output][0] = Simd::fma(left, factor, sums[output][0]);
           sums[output][1] = Simd::fma(right, factor, sums[output][1]);
         }
@@ -48,22 +49,8 @@ void convolve_some(const Window<kTimes, kPlaces> &window, int64_t first, int64_t
     }
   }
   for (int output = 0; output < kCount; ++output) {
-    if (output >= count) continue;
     store(first + output, 0, sums[output][0]);
     if (two) store(first + output, 8, sums[output][1]);
-  }
-}
-
-// Calls store(output, column, numbers) for `count` outputs from `first`, at most kOutputs, and one or two vectors of
-// columns.
-template <typename Simd, int kTimes, int kPlaces, typename Store>
-void convolve(const Window<kTimes, kPlaces> &window, int64_t first, int64_t count, bool two, const Store &store) {
-  if (count > 4) {
-    convolve_some<Simd, 6>(window, first, count, two, store);
-  } else if (count > 2) {
-    convolve_some<Simd, 4>(window, first, count, two, store);
-  } else {
-    convolve_some<Simd, 2>(window, first, count, two, store);
   }
 }
 

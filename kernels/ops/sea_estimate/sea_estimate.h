@@ -9,7 +9,7 @@
 namespace edgekit::sea_estimate {
 
 // Rows that are worked on at once; scratch has room for no more.
-constexpr int64_t kBlock = 16;
+constexpr int64_t kBlock = 24;
 // The convolutions' places lie this far apart, in rows and in columns; the oldest row is kHistory before its own.
 constexpr int64_t kDilation = 2, kHistory = 2 * kDilation;
 
