@@ -40,8 +40,8 @@ _SEA_ESTIMATE = (
     "Tensor(c!) values, Tensor(d!) conv1_rows, Tensor(e!) conv2_rows"
 )
 SEA_ESTIMATE = _SEA_ESTIMATE + ") -> (Tensor scores, Tensor gates, Tensor v_mean)"
-SEA_ESTIMATE_OUT = (
-    _SEA_ESTIMATE + ", *, Tensor(f!) scores, Tensor(g!) gates, Tensor(h!) v_mean) -> (Tensor(f!), Tensor(g!), Tensor(h!))"
+SEA_ESTIMATE_OUT = _SEA_ESTIMATE + (
+    ", *, Tensor(f!) scores, Tensor(g!) gates, Tensor(h!) v_mean) -> (Tensor(f!), Tensor(g!), Tensor(h!))"
 )
 CSR_MATMUL = "(Tensor crow, Tensor col, Tensor val, Tensor x) -> Tensor"
 CSR_MATMUL_OUT = "(Tensor crow, Tensor col, Tensor val, Tensor x, *, Tensor(a!) out) -> Tensor(a!)"
@@ -156,8 +156,8 @@ def sea_estimate(
         state: of the tokens before start_pos, see `SeaState`; changed to that of the last row.
 
     Returns:
-        scores (H, T, K) before softmax, gates (H, T, 2) after the sigmoid, and v_mean (H, T, d), the mean of v up to each
-        row's own token; float32.
+        scores (H, T, K) before softmax, gates (H, T, 2) after the sigmoid, and v_mean (H, T, d), the mean of v up to
+        each row's own token; float32.
 
     Raises:
         RuntimeError: dtypes, layouts or shapes that do not fit, or rows beyond the positions; the sentence names

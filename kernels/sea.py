@@ -1,4 +1,4 @@
-"""What `sea_estimate` is given: the weights and the state of an estimator (SEA, arXiv:2310.01777), and its map to cells.
+"""What `sea_estimate` is given: weights, state and map to cells of an estimator (SEA, arXiv:2310.01777).
 
 H heads, d numbers a head, M features, W width, K cells, C = 2 * H channels.
 """

@@ -59,9 +59,8 @@ def make_inputs(heads, rows, size, seed=0):
 
 def empty_state(weights):
     """A state that must not be read: NaN."""
-    heads, channels = weights.mix_weight.shape
     features, size = weights.projection.shape
-    state = SeaState.zeros(heads, size, features, weights.row_norm_weight.shape[0])
+    state = SeaState.zeros(weights.mix_bias.shape[0], size, features, weights.row_norm_bias.shape[0])
     for tensor in state:
         tensor.fill_(torch.nan)
     return state

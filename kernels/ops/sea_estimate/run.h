@@ -42,7 +42,7 @@ class Estimate {
         channels_(problem.channels()),
         pitch_(pitch(w_.width)),
         row_(channels_ * pitch_),
-        thread_size_(thread_scratch(w_)) {
+        thread_size_(thread_scratch(w_, count)) {
     Arena arena(context.scratch);
     inputs_[0] = arena.take<float>((kHistory + count) * row_);
     inputs_[1] = arena.take<float>((kHistory + count) * row_);

@@ -55,10 +55,11 @@ size_t shared_scratch(const edgekit_sea_weights &w, int64_t rows) {
          room<float>(count * channels * whole_vectors(w.width));
 }
 
-size_t thread_scratch(const edgekit_sea_weights &w) {
-  const size_t encoding = room<float>(kBlock * 2 * w.size) + room<float>(kBlock * 2 * w.features) +
-                          room<float>(kBlock * 3 * w.size) + room<float>(kBlock * 2 * w.size) +
-                          room<float>(kBlock * 2 * w.width) + room<float>(kBlock * 2);
+size_t thread_scratch(const edgekit_sea_weights &w, int64_t rows) {
+  const int64_t count = std::min(kBlock, w.heads * std::min(kBlock, rows));  // rows of several heads
+  const size_t encoding = room<float>(count * 2 * w.size) + room<float>(count * 2 * w.features) +
+                          room<float>(count * 3 * w.size) + room<float>(count * 2 * w.size) +
+                          room<float>(count * 2 * w.width) + room<float>(count * 2);
   const int64_t width = whole_vectors(w.width), cells = whole_vectors(w.cells);
   const size_t scoring = room<float>(w.heads * width) + room<float>(8 * width) + room<float>(8 * cells);
   return std::max(encoding, scoring);
@@ -71,7 +72,7 @@ size_t edgekit_sea_estimate_scratch(int threads, const edgekit_sea_weights *weig
   const edgekit_sea_weights &w = *weights;
   // A call with such sizes computes nothing; it says what is wrong with them.
   if (!fits(w.heads) || !fits(w.size) || !fits(w.features) || !fits(w.width) || !fits(w.cells) || rows < 1) return 0;
-  return shared_scratch(w, rows) + static_cast<size_t>(std::max(threads, 1)) * thread_scratch(w);
+  return shared_scratch(w, rows) + static_cast<size_t>(std::max(threads, 1)) * thread_scratch(w, rows);
 }
 
 edgekit_status edgekit_sea_estimate(const edgekit_context *context, const edgekit_sea_weights *weights,

@@ -40,8 +40,8 @@ struct Kernels {
 
 EDGEKIT_KERNEL_TABLE(Kernels);
 
-// Bytes of scratch that all threads share, and that each has for itself.
+// Bytes of scratch for so many rows that all threads share, and that each has for itself.
 size_t shared_scratch(const edgekit_sea_weights &weights, int64_t rows);
-size_t thread_scratch(const edgekit_sea_weights &weights);
+size_t thread_scratch(const edgekit_sea_weights &weights, int64_t rows);
 
 }  // namespace edgekit::sea_estimate
