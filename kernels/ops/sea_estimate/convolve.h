@@ -35,8 +35,6 @@ void convolve(const Window<kTimes, kPlaces> &window, int64_t first, int64_t coun
   const float *weight = window.weight + first * size, *input = window.input;
   for (int64_t channel = 0; channel < window.channels; ++channel, input += window.pitch) {
     for (int time = 0; time < kTimes; ++time) {
-      // Unrolled, GCC runs out of registers and keeps sums in memory.
-#pragma GCC unroll 1
       for (int place = 0; place < kPlaces; ++place, ++weight) {
         const float *from = input + time * window.row + (place - kPlaces / 2) * kDilation;
         const V left = Simd::load(from), right = Simd::load(from + second);
