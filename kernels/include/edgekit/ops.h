@@ -1,9 +1,9 @@
 /* edgekit's operators: what a sparse model needs and no delegate has, for CPUs, in plain C.
  *
- * Purpose. The library computes sparse top-k, sparse attention over a KV cache and the estimator that chooses its tokens,
- * a product with a constant sparse matrix and dense convolutions of stride 1. It depends on nothing but the C and C++ standard libraries, and is what the
- * bindings for torch and ExecuTorch call. The same operator means the same everywhere: `kernels/ops.py` holds the
- * schemas and an eager reference for each.
+ * Purpose. The library computes sparse top-k, sparse attention over a KV cache and the estimator that chooses its
+ * tokens, a product with a constant sparse matrix and dense convolutions of stride 1. It depends on nothing but the C
+ * and C++ standard libraries, and is what the bindings for torch and ExecuTorch call. The same operator means the same
+ * everywhere: `kernels/ops.py` holds the schemas and an eager reference for each.
  *
  * Example. The 32 largest of every row of a 4096 x 256 matrix, on one thread:
  *
@@ -138,8 +138,8 @@ EDGEKIT_API edgekit_status edgekit_sparse_topk_attention(const edgekit_context *
                                                          int64_t start_pos, int64_t k_budget, float *out);
 EDGEKIT_API size_t edgekit_sparse_topk_attention_scratch(int threads, int64_t heads, int64_t cells, int64_t size);
 
-/* The estimator of one layer's attention mask (SEA, arXiv:2310.01777, for causal language models): sizes and weights, in
- * what follows H heads, d size, M features, W width, K cells, C = 2 H channels. */
+/* The estimator of one layer's attention mask (SEA, arXiv:2310.01777, for causal language models): sizes and weights.
+ * In what follows H heads, d size, M features, W width, K cells, C = 2 H channels. */
 typedef struct edgekit_sea_weights {
   int64_t heads;    /* H */
   int64_t size;     /* d */

@@ -79,7 +79,8 @@ void linear(const float *x, int64_t rows, int64_t in, const float *weight, const
   }
   for (int64_t at = in / 8 * 8; at < in; ++at)
     for (int64_t row = 0; row < rows; ++row)
-      for (int64_t output = 0; output < out; ++output) y[row * out + output] += x[row * in + at] * weight[output * in + at];
+      for (int64_t output = 0; output < out; ++output)
+        y[row * out + output] += x[row * in + at] * weight[output * in + at];
 }
 
 }  // namespace edgekit::sea_estimate

@@ -54,7 +54,7 @@ void normalize(const float *from, int64_t count, const float *weight, const floa
 
 // x times the normal distribution's probability of less than x, exact to 1e-7 of 1 + |x|.
 //
-// Below zero that probability is exp(R(|x|)) with a polynomial R, a minimax fit on [0, 7] that falls without end beyond.
+// Below zero that probability is exp(R(|x|)) with a polynomial R, a minimax fit on [0, 7] that only falls beyond.
 template <typename Simd>
 typename Simd::Floats gelu(typename Simd::Floats x) {
   using V = typename Simd::Floats;

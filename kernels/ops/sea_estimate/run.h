@@ -57,15 +57,15 @@ class Estimate {
       for (int64_t head = begin; head < end; head += group)
         encode(head, std::min(group, end - head), scratch(task));
     });
-    convolve_block(inputs_[0], w_.conv1_weight, w_.conv1_bias, [&](int64_t row, int64_t channel, int64_t at, V numbers) {
-      const V h = Simd::larger(Simd::set(0), numbers);
+    convolve_block(inputs_[0], w_.conv1_weight, w_.conv1_bias, [&](int64_t row, int64_t channel, int64_t at, V sum) {
+      const V h = Simd::larger(Simd::set(0), sum);
       const int64_t rest = w_.width - at;
       store_part<Simd>(input(1, kHistory + row, channel) + at, h, rest);
       if (is_kept(row)) store_part<Simd>(kept(p_.state.conv2_rows, token(row), channel) + at, h, rest);
     });
-    convolve_block(inputs_[1], w_.conv2_weight, w_.conv2_bias, [&](int64_t row, int64_t channel, int64_t at, V numbers) {
+    convolve_block(inputs_[1], w_.conv2_weight, w_.conv2_bias, [&](int64_t row, int64_t channel, int64_t at, V sum) {
       Simd::store(outputs_ + (row * channels_ + channel) * whole_vectors(w_.width) + at,
-                  Simd::larger(Simd::set(0), numbers));
+                  Simd::larger(Simd::set(0), sum));
     });
     const int64_t of_scores = w_.heads * (channels_ * w_.width + w_.cells * w_.taps);
     share(context_, count_, 1 + kGrain / of_scores, [&](int task, int64_t begin, int64_t end) {

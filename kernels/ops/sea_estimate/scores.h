@@ -75,8 +75,9 @@ void score(const edgekit_sea_weights &w, const float *channels, float *scores, i
   for (int64_t head = 0; head < w.heads; head += kOutputs) {
     for (int64_t column = 0; column < width; column += kColumns) {
       const Window<1, 1> window{channels + column, 2 * w.heads, width, 0, w.mix_weight, nullptr};
+      float *to = mixed + column;
       convolve<Simd>(window, head, std::min(kOutputs, w.heads - head), column + 8 < width,
-                     [&](int64_t output, int64_t at, V sum) { Simd::store(mixed + output * width + column + at, sum); });
+                     [&](int64_t output, int64_t at, V sum) { Simd::store(to + output * width + at, sum); });
     }
   }
   for (int64_t first = 0; first < w.heads; first += kLanes) {

@@ -21,8 +21,8 @@ edgekit_status check(const edgekit_sea_weights &w, int64_t rows, int64_t start_p
   for (const auto &given : sizes)
     EDGEKIT_REQUIRE(fits(given.size), "sea_estimate: %s is %" PRId64 ": give 1 to 65535.", given.name, given.size);
   EDGEKIT_REQUIRE(w.taps >= 1 && w.taps <= 3 && w.taps <= w.width,
-                  "sea_estimate: map_weight has %" PRId64 " numbers a cell: give 1 to 3, and at most the width, %" PRId64
-                  ".",
+                  "sea_estimate: map_weight has %" PRId64 " numbers a cell, the width is %" PRId64
+                  ": give 1 to 3, at most the width.",
                   w.taps, w.width);
   for (int64_t cell = 0; cell < w.cells; ++cell)
     EDGEKIT_REQUIRE(w.map_start[cell] >= 0 && w.map_start[cell] <= w.width - w.taps,

@@ -76,8 +76,8 @@ edgekit_status sparse_topk_attention(int threads, const Numbers &numbers, const 
                                        numbers.at(5), numbers.at(6), numbers.at(7), outputs[0].as<float>());
 }
 
-// the weights' sizes in the struct's order, rows, start_pos; q, k, v, the weights in the schema's order and the state to
-// scores, gates, v_mean and the state
+// the weights' sizes in the struct's order, rows, start_pos; q, k, v, the weights in the schema's order and the state
+// to scores, gates, v_mean and the state
 edgekit_status sea_estimate(int threads, const Numbers &numbers, const Tensors &inputs, Tensors &outputs) {
   edgekit_sea_weights w{};
   w.heads = numbers.at(0);
