@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from edgekit.kernels import reference
+from edgekit.kernels.sea import SeaState, SeaWeights
 
 NAMESPACE = "edgekit"
 
@@ -34,6 +35,14 @@ _SPARSE_TOPK_ATTENTION = (
 )
 SPARSE_TOPK_ATTENTION = _SPARSE_TOPK_ATTENTION + ") -> Tensor"
 SPARSE_TOPK_ATTENTION_OUT = _SPARSE_TOPK_ATTENTION + ", *, Tensor(a!) out) -> Tensor(a!)"
+_SEA_ESTIMATE = (
+    "(Tensor q, Tensor k, Tensor v, SymInt start_pos, Tensor[] weights, Tensor(a!) key_values, Tensor(b!) keys, "
+    "Tensor(c!) values, Tensor(d!) conv1_rows, Tensor(e!) conv2_rows"
+)
+SEA_ESTIMATE = _SEA_ESTIMATE + ") -> (Tensor scores, Tensor gates, Tensor v_mean)"
+SEA_ESTIMATE_OUT = _SEA_ESTIMATE + (
+    ", *, Tensor(f!) scores, Tensor(g!) gates, Tensor(h!) v_mean) -> (Tensor(f!), Tensor(g!), Tensor(h!))"
+)
 CSR_MATMUL = "(Tensor crow, Tensor col, Tensor val, Tensor x) -> Tensor"
 CSR_MATMUL_OUT = "(Tensor crow, Tensor col, Tensor val, Tensor x, *, Tensor(a!) out) -> Tensor(a!)"
 
@@ -130,6 +139,33 @@ def sparse_topk_attention(
     )
 
 
+def sea_estimate(
+    q: Tensor, k: Tensor, v: Tensor, start_pos: int, weights: SeaWeights, state: SeaState
+) -> tuple[Tensor, Tensor, Tensor]:
+    """SEA's estimate of attention: what `sparse_topk_attention` chooses tokens by (arXiv:2310.01777).
+
+    Linear attention, an MLP for each head, two causal convolutions over all heads' channels, and a map to K cells. Of
+    the tokens before start_pos only the state is needed, so a row costs the same at any place. A row's numbers have the
+    same bits in whatever calls the rows come: all at once, in blocks or one by one. `reference.sea_estimate` has the
+    formulas; layer norms have epsilon 1e-5.
+
+    Args:
+        q, k, v: (H, T, d) float32, contiguous; q scaled already.
+        start_pos: the first row's token, known at run time; 0 begins a new sequence, whatever the state holds.
+        weights: see `SeaWeights`.
+        state: of the tokens before start_pos, see `SeaState`; changed to that of the last row.
+
+    Returns:
+        scores (H, T, K) before softmax, gates (H, T, 2) after the sigmoid, and v_mean (H, T, d), the mean of v up to
+        each row's own token; float32.
+
+    Raises:
+        RuntimeError: dtypes, layouts or shapes that do not fit, or rows beyond the positions; the sentence names
+            operator, argument and value.
+    """
+    return torch.ops.edgekit.sea_estimate(q, k, v, start_pos, list(weights), *state)
+
+
 def csr_matmul(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
     """A sparse matrix (R, C), in compressed rows, times x.
 
@@ -178,6 +214,13 @@ def _attention_shapes(q: Tensor, *others: object) -> Tensor:
     return q.new_empty(q.shape)
 
 
+def _sea_estimate_shapes(
+    q: Tensor, k: Tensor, v: Tensor, start_pos: int, weights: Sequence[Tensor], *state: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    cells = SeaWeights(*weights).map_start.shape[0]
+    return q.new_empty((*q.shape[:2], cells)), q.new_empty((*q.shape[:2], 2)), q.new_empty(q.shape)
+
+
 def _csr_matmul_shapes(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
     return x.new_empty((*x.shape[:-2], crow.shape[0] - 1, x.shape[-1]))
 
@@ -204,6 +247,14 @@ def define() -> None:
         SPARSE_TOPK_ATTENTION_OUT,
         reference.sparse_topk_attention,
         _attention_shapes,
+    )
+    _define(
+        "sea_estimate",
+        SEA_ESTIMATE,
+        SEA_ESTIMATE_OUT,
+        reference.sea_estimate,
+        _sea_estimate_shapes,
+        ("scores", "gates", "v_mean"),
     )
     _define("csr_matmul", CSR_MATMUL, CSR_MATMUL_OUT, reference.csr_matmul, _csr_matmul_shapes)
     _define("conv2d", CONV2D, CONV2D_OUT, reference.conv2d, _conv2d_shapes)

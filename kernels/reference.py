@@ -7,6 +7,9 @@ from fractions import Fraction
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from edgekit.kernels.sea import HISTORY, SeaState, SeaWeights
 
 
 def sparse_topk(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
@@ -96,6 +99,53 @@ def sparse_topk_attention(
     attention = torch.where(mask.any(-1, keepdim=True), weights, 0) @ v
     g0, g1 = gates[..., :1], gates[..., 1:]
     return g1 * g0 * attention + (1 - g1) * v_mean
+
+
+def sea_estimate(
+    q: Tensor, k: Tensor, v: Tensor, start_pos: int, weights: Sequence[Tensor], *state: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `edgekit.kernels.ops`: every row's sums are kept, so memory grows with the rows."""
+    w, past = SeaWeights(*weights), SeaState(*state)
+    (heads, rows, _), end = q.shape, start_pos + q.shape[1]
+    if start_pos < 0 or end > w.positions.shape[0]:
+        raise RuntimeError(
+            f"sea_estimate: start_pos is {start_pos}, the rows {rows}, the positions {w.positions.shape[0]}."
+        )
+    if start_pos == 0:
+        for tensor in past:
+            tensor.zero_()
+    phi_q, phi_k = ((x @ w.projection.T).relu() + 1e-3 for x in (q, k))
+    placed = torch.cat((w.positions[start_pos:end].expand(heads, -1, -1), v), -1)
+    keys = past.keys[:, None] + phi_k.cumsum(1)
+    key_values = past.key_values[:, None] + (phi_k[..., None] * placed[:, :, None]).cumsum(1)
+    values = past.values[:, None] + v.cumsum(1)
+    context = (phi_q[:, :, None] @ key_values)[:, :, 0] / (phi_q * (keys + 1e-6)).sum(-1, keepdim=True)
+    for kept, sums in ((past.keys, keys), (past.key_values, key_values), (past.values, values)):
+        kept.copy_(sums[:, -1])
+
+    code = functional.linear(torch.cat((context, v), -1), w.encoder_weight, w.encoder_bias)
+    code = functional.gelu(_layer_norm(code, w.encoder_norm_weight, w.encoder_norm_bias))
+    gates = functional.linear(code, w.gates_weight, w.gates_bias).sigmoid()
+    halves = functional.linear(code, w.decoder_weight, w.decoder_bias).unflatten(-1, (2, -1))
+    channels = _layer_norm(halves, w.row_norm_weight, w.row_norm_bias).transpose(0, 1).flatten(1, 2)
+    for tail, weight, bias in (
+        (past.conv1_rows, w.conv1_weight, w.conv1_bias),
+        (past.conv2_rows, w.conv2_weight, w.conv2_bias),
+    ):
+        seen = torch.cat((tail[(start_pos + torch.arange(HISTORY)) % HISTORY], channels))
+        tail[(end + torch.arange(HISTORY)) % HISTORY] = seen[-HISTORY:]
+        image = functional.conv2d(seen.transpose(0, 1), weight, bias, padding=(0, 2), dilation=2)
+        channels = image.transpose(0, 1).relu()
+
+    mixed = (w.mix_weight @ channels).transpose(0, 1)
+    places = w.map_start[:, None] + torch.arange(w.map_weight.shape[1], device=q.device)
+    cells = (mixed[..., places] * w.map_weight).sum(-1) + w.mix_bias[:, None, None]
+    tokens = torch.arange(start_pos + 1, end + 1, device=q.device)
+    return _layer_norm(cells, w.score_norm_weight, w.score_norm_bias), gates, values / tokens[:, None]
+
+
+def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return functional.layer_norm(x, weight.shape, weight, bias)
 
 
 def csr_matmul(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from .conftest import AVAILABLE
 from .machines import Machine, OperatorError
 from .test_csr_matmul import matrix
 from .test_program import EveryOperator, calls, check_answers
+from .test_sea_estimate import empty_state, make_inputs, make_weights
 from .test_sparse_topk_attention import make_case
 
 pytestmark = pytest.mark.slow
@@ -125,6 +126,32 @@ def test_one_answer_on_every_arm64_cpu(built, dtype):
             + machine.operator("sparse_topk", [DTYPES[str(k.dtype)], 6, 24, 7, 1], k)
         )
     assert answers[0] == answers[1]
+
+
+def test_sea_estimate(runner):
+    """Blocks of a sequence, the state handed on; sizes that end inside vectors and groups."""
+    cases = (12, 16, 33, 64, (27, 1)), (3, 20, 5, 28, (1, 1, 4)), (1, 5, 1, 4, (2,))
+    for heads, size, features, cells, counts in cases:
+        weights = make_weights(heads, size, features, cells, sum(counts), seed=heads)
+        width, taps = cells // 4, weights.map_weight.shape[1]
+        state, start = list(empty_state(weights)), 0
+        expected_state = empty_state(weights)
+        for count in counts:
+            inputs = make_inputs(heads, count, size, seed=start)
+            numbers = (heads, size, features, width, cells, taps, sum(counts), count, start)
+            found = runner("sea_estimate", numbers, *(tensor.numpy() for tensor in (*inputs, *weights, *state)))
+            outputs = reference.sea_estimate(*inputs, start, list(weights), *expected_state)
+            expected = [tensor.numpy() for tensor in (*outputs, *expected_state)]
+            arrays = [
+                np.frombuffer(data, np.float32).reshape(array.shape)
+                for data, array in zip(found, expected, strict=True)
+            ]
+            for array, wanted in zip(arrays, expected, strict=True):
+                np.testing.assert_allclose(array, wanted, atol=1e-4, rtol=1e-4)
+            state, start = [torch.from_numpy(array.copy()) for array in arrays[3:]], start + count
+    numbers = (*numbers[:-1], sum(counts))
+    with pytest.raises(OperatorError, match="sea_estimate: start_pos is 2 and there are 2 rows, but positions has 2"):
+        runner("sea_estimate", numbers, *(tensor.numpy() for tensor in (*inputs, *weights, *state)))
 
 
 def test_csr_matmul(runner):

@@ -118,15 +118,20 @@ inline bool check_dtype(KernelRuntimeContext &runtime, const char *operation, co
 
 // Whether this is a contiguous tensor of a dtype and shape; otherwise the kernel has failed.
 inline bool check_tensor(KernelRuntimeContext &runtime, const char *operation, const char *argument,
-                         const Tensor &tensor, ScalarType dtype, std::initializer_list<int64_t> shape) {
+                         const Tensor &tensor, ScalarType dtype, Span<const int64_t> shape) {
   if (!check_dtype(runtime, operation, argument, tensor, dtype)) return false;
   bool fits = tensor.dim() == static_cast<ssize_t>(shape.size());
   for (size_t dimension = 0; fits && dimension < shape.size(); ++dimension)
-    fits = tensor.size(static_cast<ssize_t>(dimension)) == shape.begin()[dimension];
+    fits = tensor.size(static_cast<ssize_t>(dimension)) == shape[dimension];
   if (!fits)
     fail(runtime, "%s: %s has shape %s, it must have %s.", operation, argument,
          static_cast<const char *>(ShapeText(tensor.sizes())), static_cast<const char *>(ShapeText(shape)));
   return fits;
+}
+
+inline bool check_tensor(KernelRuntimeContext &runtime, const char *operation, const char *argument,
+                         const Tensor &tensor, ScalarType dtype, std::initializer_list<int64_t> shape) {
+  return check_tensor(runtime, operation, argument, tensor, dtype, Span(shape.begin(), shape.size()));
 }
 
 inline bool check_rank(KernelRuntimeContext &runtime, const char *operation, const char *argument, const Tensor &tensor,

@@ -39,20 +39,24 @@ inline std::string shape_of(const Tensor &tensor) {
 
 // A contiguous CPU tensor of this dtype and shape.
 inline void check_tensor(const char *operation, const char *argument, const Tensor &tensor, ScalarType dtype,
-                         std::initializer_list<int64_t> shape) {
+                         const int64_t *shape, size_t rank) {
   check_layout(operation, argument, tensor);
   const std::string where = std::string(operation) + ": " + argument;
   if (tensor.scalar_type() != dtype)
     raise(where + " has dtype " + std::to_string(static_cast<int>(tensor.scalar_type())) + ", it must have " +
           std::to_string(static_cast<int>(dtype)) + " (torch's ScalarType).");
-  bool fits = tensor.dim() == static_cast<int64_t>(shape.size());
+  bool fits = tensor.dim() == static_cast<int64_t>(rank);
   std::string wanted;
-  for (size_t dimension = 0; dimension < shape.size(); ++dimension) {
-    const int64_t size = shape.begin()[dimension];
-    fits = fits && tensor.size(static_cast<int64_t>(dimension)) == size;
-    wanted += (dimension > 0 ? ", " : "") + std::to_string(size);
+  for (size_t dimension = 0; dimension < rank; ++dimension) {
+    fits = fits && tensor.size(static_cast<int64_t>(dimension)) == shape[dimension];
+    wanted += (dimension > 0 ? ", " : "") + std::to_string(shape[dimension]);
   }
   if (!fits) raise(where + " has shape " + shape_of(tensor) + ", it must have (" + wanted + ").");
+}
+
+inline void check_tensor(const char *operation, const char *argument, const Tensor &tensor, ScalarType dtype,
+                         std::initializer_list<int64_t> shape) {
+  check_tensor(operation, argument, tensor, dtype, shape.begin(), shape.size());
 }
 
 inline void check_rank(const char *operation, const char *argument, const Tensor &tensor, int64_t rank) {

@@ -1,9 +1,9 @@
 /* edgekit's operators: what a sparse model needs and no delegate has, for CPUs, in plain C.
  *
- * Purpose. The library computes sparse top-k, sparse attention over a KV cache, a product with a constant sparse matrix
- * and dense convolutions of stride 1. It depends on nothing but the C and C++ standard libraries, and is what the
- * bindings for torch and ExecuTorch call. The same operator means the same everywhere: `kernels/ops.py` holds the
- * schemas and an eager reference for each.
+ * Purpose. The library computes sparse top-k, sparse attention over a KV cache and the estimator that chooses its
+ * tokens, a product with a constant sparse matrix and dense convolutions of stride 1. It depends on nothing but the C
+ * and C++ standard libraries, and is what the bindings for torch and ExecuTorch call. The same operator means the same
+ * everywhere: `kernels/ops.py` holds the schemas and an eager reference for each.
  *
  * Example. The 32 largest of every row of a 4096 x 256 matrix, on one thread:
  *
@@ -137,6 +137,71 @@ EDGEKIT_API edgekit_status edgekit_sparse_topk_attention(const edgekit_context *
                                                          const float *v_mean, int64_t rows, int64_t cells,
                                                          int64_t start_pos, int64_t k_budget, float *out);
 EDGEKIT_API size_t edgekit_sparse_topk_attention_scratch(int threads, int64_t heads, int64_t cells, int64_t size);
+
+/* The estimator of one layer's attention mask (SEA, arXiv:2310.01777, for causal language models): sizes and weights.
+ * In what follows H heads, d size, M features, W width, K cells, C = 2 H channels. */
+typedef struct edgekit_sea_weights {
+  int64_t heads;    /* H */
+  int64_t size;     /* d */
+  int64_t features; /* M */
+  int64_t width;    /* W */
+  int64_t cells;    /* K */
+  int64_t taps;     /* 1 to 3, at most W */
+  int64_t capacity; /* T_max: tokens that have a position */
+  const float *projection;                                   /* M x d: phi(x) = relu(projection x) + 0.001 */
+  const float *positions;                                    /* T_max x d */
+  const float *encoder_weight, *encoder_bias;                /* 2d x 3d, 2d */
+  const float *encoder_norm_weight, *encoder_norm_bias;      /* 2d */
+  const float *gates_weight, *gates_bias;                    /* 2 x 2d, 2 */
+  const float *decoder_weight, *decoder_bias;                /* 2W x 2d, 2W */
+  const float *row_norm_weight, *row_norm_bias;              /* W */
+  const float *conv1_weight, *conv1_bias;                    /* C x C x 3 (times, oldest first) x 3 (places), C */
+  const float *conv2_weight, *conv2_bias;                    /* as conv1 */
+  const float *mix_weight, *mix_bias;                        /* H x C, H */
+  const float *map_weight;                                   /* K x taps */
+  const int64_t *map_start;                                  /* K: 0 to W - taps */
+  const float *score_norm_weight, *score_norm_bias;          /* K */
+} edgekit_sea_weights;
+
+/* What the estimator keeps of the tokens before; changed in place. Token s has place s % 4 of the rows. */
+typedef struct edgekit_sea_state {
+  float *key_values; /* H x M x 2d: the sum of phi(k_s) [E_s ; v_s] */
+  float *keys;       /* H x M: the sum of phi(k_s) */
+  float *values;     /* H x d: the sum of v_s */
+  float *conv1_rows; /* 4 x C x W: the inputs of the first convolution */
+  float *conv2_rows; /* 4 x C x W: those of the second */
+} edgekit_sea_state;
+
+/* Estimates attention: what edgekit_sparse_topk_attention chooses tokens by, at a cost that does not depend on their
+ * number.
+ *
+ *   q, k, v  heads x rows x size     q scaled already
+ *   scores   heads x rows x cells
+ *   gates    heads x rows x 2
+ *   v_mean   heads x rows x size
+ *
+ * Row t stands at token s = start_pos + t; the state holds the tokens before start_pos. If start_pos is 0, it is not
+ * read. With E_s row s of `positions`, GELU by the error function and layer norms with epsilon 1e-5, for every head
+ *
+ *   context = phi(q) . (sum of phi(k_i) [E_i ; v_i]) / phi(q) . (sum of phi(k_i) + 1e-6), over i <= s
+ *   x       = gelu(norm(encoder [context ; v]))
+ *   gates   = sigmoid(gates x)
+ *   two channels = norm of each half of (decoder x)
+ *
+ * and for all channels together h1 = relu(conv1(channels)), h2 = relu(conv2(h1)), g = mix_weight h2. A convolution of
+ * row s sees the rows s - 4, s - 2 and s (zeros before token 0) and the places w - 2, w and w + 2 (zeros outside).
+ *
+ *   scores[k] = norm(sum over j of map_weight[k, j] * g[map_start[k] + j] + mix_bias)
+ *   v_mean    = (sum of v_i over i <= s) / (s + 1)
+ *
+ * A row's numbers have the same bits in whatever calls the rows come. rows >= 1, 0 <= start_pos <= capacity - rows;
+ * heads, size, features, width and cells are 1 to 65535. Scratch does not depend on the number of tokens, and not on
+ * that of rows if there are 24 or more. */
+EDGEKIT_API edgekit_status edgekit_sea_estimate(const edgekit_context *context, const edgekit_sea_weights *weights,
+                                                const edgekit_sea_state *state, const float *q, const float *k,
+                                                const float *v, int64_t rows, int64_t start_pos, float *scores,
+                                                float *gates, float *v_mean);
+EDGEKIT_API size_t edgekit_sea_estimate_scratch(int threads, const edgekit_sea_weights *weights, int64_t rows);
 
 /* y = A x, for a sparse matrix A in compressed rows.
  *

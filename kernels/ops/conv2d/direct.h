@@ -4,6 +4,7 @@
 // left for the inner loop. The vectors of a patch, in whatever row, are taken a few at a time.
 #pragma once
 
+#include "../common/part.h"
 #include "../common/work.h"
 #include "conv2d.h"
 #include "rows.h"
@@ -98,7 +99,7 @@ class Direct {
         for (int channel = 0; channel < kChannels; ++channel) {
           if (channel >= count) continue;
           float *to = p.y + ((patch.image * p.o + first + channel) * p.out_h + row) * p.out_w + patch.column + column;
-          store_some<Simd>(to, Simd::scale_negative(sums[channel][v], factor), patch.columns - column);
+          store_part<Simd>(to, Simd::scale_negative(sums[channel][v], factor), patch.columns - column);
         }
       }
     }

@@ -1,4 +1,4 @@
-// Rows of an image with zeros around it, and rows that end before a vector does.
+// Rows of an image with zeros around it.
 #pragma once
 
 #include <algorithm>
@@ -17,15 +17,6 @@ void copy_row(const float *image, int64_t h, int64_t w, int64_t y, int64_t start
   const size_t size = static_cast<size_t>(end - begin) * sizeof(float);
   if (size > 0) std::memcpy(to + begin, image + y * w + start + begin, size);
   for (int64_t i = end; i < count; ++i) to[i] = 0.0f;
-}
-
-// The first `count` of eight, or all if it is more.
-template <typename Simd>
-void store_some(float *to, typename Simd::Floats x, int64_t count) {
-  if (count >= 8) return Simd::store(to, x);
-  float lanes[8];
-  Simd::store(lanes, x);
-  for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
 }
 
 }  // namespace edgekit::conv2d

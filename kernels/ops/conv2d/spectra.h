@@ -6,6 +6,7 @@
 // tiles are a matrix, and so are the weights; their product is most of the work.
 #pragma once
 
+#include "../common/part.h"
 #include "../common/work.h"
 #include "conv2d.h"
 #include "fft.h"
@@ -265,7 +266,7 @@ class Spectra {
           for (int lane = 0; lane < 8; ++lane) {
             if (lane >= count) continue;
             const V bias = Simd::set(p_.bias != nullptr ? p_.bias[channel + lane] : 0.0f);
-            store_some<Simd>(y + (lane * p_.out_h + at + half) * p_.out_w + start,
+            store_part<Simd>(y + (lane * p_.out_h + at + half) * p_.out_w + start,
                              Simd::scale_negative(Simd::fma(block[lane], scale, bias), factor), columns - start);
           }
         }

@@ -5,6 +5,7 @@
 // across the image is a strip.
 #pragma once
 
+#include "../common/part.h"
 #include "../common/work.h"
 #include "conv2d.h"
 #include "rows.h"
@@ -171,7 +172,7 @@ class Winograd {
         for (int lane = 0; lane < 8; ++lane) {
           if (lane >= count) continue;
           const V bias = Simd::set(p.bias != nullptr ? p.bias[channel + lane] : 0.0f);
-          store_some<Simd>(p.y + ((image * p.o + channel + lane) * p.out_h + row + at) * p.out_w + column,
+          store_part<Simd>(p.y + ((image * p.o + channel + lane) * p.out_h + row + at) * p.out_w + column,
                            Simd::scale_negative(Simd::add(block[lane], bias), factor), p.out_w - column);
         }
       }

@@ -10,21 +10,13 @@
 #include <limits>
 
 #include "../common/exp.h"
+#include "../common/part.h"
 #include "../common/select.h"
 #include "sparse_topk_attention.h"
 
 namespace edgekit::sparse_topk_attention {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// `count` numbers, fewer than eight, and `other` after them.
-template <typename Simd, typename T>
-typename Simd::Floats load_part(const T *numbers, int64_t count, T other = 0) {
-  T part[8];
-  std::fill(part, part + 8, other);
-  std::copy(numbers, numbers + count, part);
-  return Simd::load(part);
-}
 
 // The logarithms of softmax(scores). All are NaN where softmax is not defined.
 template <typename Simd>

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "../../../kernels/bindings/sea_weights.h"
 #include "edgekit/ops.h"
 #include "tensors.h"
 
@@ -75,6 +76,36 @@ edgekit_status sparse_topk_attention(int threads, const Numbers &numbers, const 
                                        numbers.at(5), numbers.at(6), numbers.at(7), outputs[0].as<float>());
 }
 
+// the weights' sizes in the struct's order, rows, start_pos; q, k, v, the weights in the schema's order and the state
+// to scores, gates, v_mean and the state
+edgekit_status sea_estimate(int threads, const Numbers &numbers, const Tensors &inputs, Tensors &outputs) {
+  edgekit_sea_weights w{};
+  w.heads = numbers.at(0);
+  w.size = numbers.at(1);
+  w.features = numbers.at(2);
+  w.width = numbers.at(3);
+  w.cells = numbers.at(4);
+  w.taps = numbers.at(5);
+  w.capacity = numbers.at(6);
+  const edgekit::SeaWeightTable table(w);
+  for (size_t index = 0; index < edgekit::kSeaWeights; ++index)
+    if (index != edgekit::kMapStart) w.*table.weights[index].numbers = inputs.at(3 + index).as<float>();
+  w.map_start = inputs.at(3 + edgekit::kMapStart).as<int64_t>();
+  const int64_t rows = numbers.at(7);
+  for (const int64_t size : {w.cells, int64_t{2}, w.size})
+    outputs.emplace_back(static_cast<size_t>(w.heads * rows * size) * 4);
+  for (size_t index = 3 + edgekit::kSeaWeights; index < inputs.size(); ++index) {
+    outputs.emplace_back(inputs[index].size());
+    std::memcpy(outputs.back().as(), inputs[index].as(), inputs[index].size());
+  }
+  const edgekit_sea_state state{outputs.at(3).as<float>(), outputs.at(4).as<float>(), outputs.at(5).as<float>(),
+                                outputs.at(6).as<float>(), outputs.at(7).as<float>()};
+  Call call(threads, edgekit_sea_estimate_scratch(threads, &w, rows));
+  return edgekit_sea_estimate(&call.context, &w, &state, inputs[0].as<float>(), inputs[1].as<float>(),
+                              inputs[2].as<float>(), rows, numbers.at(8), outputs[0].as<float>(),
+                              outputs[1].as<float>(), outputs[2].as<float>());
+}
+
 // rows, columns, entries, batch, n; crow, col, val, x to y
 edgekit_status csr_matmul(int threads, const Numbers &numbers, const Tensors &inputs, Tensors &outputs) {
   const int64_t rows = numbers.at(0), batch = numbers.at(3), n = numbers.at(4);
@@ -104,6 +135,7 @@ constexpr Operator kOperators[] = {
     {"conv2d", conv2d},
     {"csr_matmul", csr_matmul},
     {"kv_append", kv_append},
+    {"sea_estimate", sea_estimate},
     {"sparse_topk", sparse_topk},
     {"sparse_topk_attention", sparse_topk_attention},
 };
