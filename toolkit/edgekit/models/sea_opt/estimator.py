@@ -1,4 +1,4 @@
-"""SEA's estimator: from q, k and v of a layer to a score for every cell of every row, at a cost that no context changes.
+"""SEA's estimator: from q, k and v of a layer to a score for every cell of every row, at the same cost for any context.
 
 Lee, Kim, Willette, Hwang: "SEA: Sparse Linear Attention with Estimated Attention Mask", ICLR 2024, arXiv:2310.01777;
 here in its causal form. The names of parameters are those of the authors' checkpoints, below

@@ -167,8 +167,8 @@ class DecoderLayer(nn.Module):
         """The state before the first token, with room for `capacity`."""
         attention = self.self_attn
         size = attention.q_proj.out_features // attention.heads
-        k_cache, v_cache = (attention.q_proj.weight.new_zeros(attention.heads, capacity, size) for _ in range(2))
-        return LayerState(k_cache, v_cache, attention.estimator.state() if isinstance(attention, SEAAttention) else None)
+        caches = (attention.q_proj.weight.new_zeros(attention.heads, capacity, size) for _ in range(2))
+        return LayerState(*caches, attention.estimator.state() if isinstance(attention, SEAAttention) else None)
 
     def _finish(self, hidden: Tensor, attention: Tensor) -> Tensor:
         hidden = hidden + self._dropped(attention)

@@ -1,7 +1,8 @@
 """Which tokens a row attends to: how many cells it chooses, which, and the tokens they stand for.
 
-Row t sees L = t + 1 tokens. Cell m of its K cells stands for the tokens from round(m L / K) to round((m + 1) L / K) - 1,
-halves up. `edgekit::sparse_topk_attention` does the same in one pass; here are the masks that training needs.
+Row t sees L = t + 1 tokens. Cell m of its K cells stands for the tokens from round(m L / K) to
+round((m + 1) L / K) - 1, halves up. `edgekit::sparse_topk_attention` does the same in one pass; here are
+the masks that training needs.
 """
 
 from __future__ import annotations
