@@ -103,8 +103,10 @@ class SEAAttention(DenseAttention):
     def _attend_next(self, q: Tensor, k: Tensor, v: Tensor, state: LayerState, start_pos: int) -> Tensor:
         assert state.estimator is not None
         estimate, state.estimator = self.estimator(q[None], k[None], v[None], state.estimator, start_pos)
-        parts = (part[0].contiguous() for part in estimate)
-        return ops.sparse_topk_attention(q, state.k_cache, state.v_cache, *parts, start_pos, self.k_budget)
+        scores, gates, v_mean = (part[0].contiguous() for part in estimate)
+        return ops.sparse_topk_attention(
+            q, state.k_cache, state.v_cache, scores, gates, v_mean, start_pos, self.k_budget
+        )
 
 
 def mixed(attention: Tensor, estimate: Estimate) -> Tensor:

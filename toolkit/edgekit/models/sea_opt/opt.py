@@ -167,8 +167,9 @@ class DecoderLayer(nn.Module):
         """The state before the first token, with room for `capacity`."""
         attention = self.self_attn
         size = attention.q_proj.out_features // attention.heads
-        caches = (attention.q_proj.weight.new_zeros(attention.heads, capacity, size) for _ in range(2))
-        return LayerState(*caches, attention.estimator.state() if isinstance(attention, SEAAttention) else None)
+        k_cache, v_cache = (attention.q_proj.weight.new_zeros(attention.heads, capacity, size) for _ in range(2))
+        estimator = attention.estimator.state() if isinstance(attention, SEAAttention) else None
+        return LayerState(k_cache, v_cache, estimator)
 
     def _finish(self, hidden: Tensor, attention: Tensor) -> Tensor:
         hidden = hidden + self._dropped(attention)
