@@ -94,31 +94,8 @@ def attention_losses(student: Attended, teacher: Attended) -> Tensor:
         student: of SEA's attention.
         teacher: of dense attention of the same shape.
     """
-    scores = student.scores
-    assert scores is not None
-    own, cells, certainty, squares = _OwnScores.apply(student.q, student.k, teacher.q, teacher.k, scores.shape[-1])
-    context = functional.mse_loss(student.context, teacher.context)
-    return estimate_loss(scores, cells, certainty, squares) + own + context
-
-
-def estimate_loss(scores: Tensor, cells: Tensor, certainty: Tensor, squares: Tensor) -> Tensor:
-    """0.1 KL(P || Q) + MSE(Q, P), where every token in sight has the score of its cell, and Q is their softmax.
-
-    Args:
-        scores: (N, H, T, K): of the cells.
-        cells: (N, H, T, K): the teacher's probabilities P, summed over the tokens of each cell.
-        certainty: sum of P log P.
-        squares: sum of P^2.
-    """
-    batch, heads, rows, count = scores.shape
-    widths = cell_bounds(count, rows_seen(0, rows, scores.device)).diff().to(scores.dtype)
-    normaliser = (scores + widths.log()).logsumexp(-1, keepdim=True)
-    logarithms = scores - normaliser
-    probabilities = logarithms.exp()
-    divergence = certainty - (cells * logarithms).sum()
-    error = (probabilities * (widths * probabilities - 2 * cells)).sum() + squares
-    lines = batch * heads * rows
-    return ATTENTION_KL * divergence / lines + error / (lines * rows)
+    probabilities: Tensor = _Probabilities.apply(student.scores, student.q, student.k, teacher.q, teacher.k)
+    return probabilities + functional.mse_loss(student.context, teacher.context)
 
 
 def head_losses(
@@ -161,49 +138,69 @@ def _recomputed(function: Any, *arguments: Any) -> Any:
     return checkpoint(function, *arguments, use_reentrant=False)
 
 
-class _OwnScores(torch.autograd.Function):
-    """The student's own dense probabilities Q against the teacher's P, in blocks of rows.
+class _Probabilities(torch.autograd.Function):
+    """0.1 KL(P || Q) + MSE(Q, P) of rows of T tokens in sight, means over rows and over rows and T, for two Q: the
+    softmax of the cells' scores, taken by their tokens, and the student's own dense attention. P is the teacher's.
 
-    Forward gives 0.1 KL(P || Q) + MSE(Q, P), and of the teacher, for `estimate_loss`: P summed over cells, the sum of
-    P log P, the sum of P^2. Gradients of q and k are computed on the way.
+    Gradients of scores (N, H, T, K), q and k (N, H, T, d) are computed on the way.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, q: Tensor, k: Tensor, teacher_q: Tensor, teacher_k: Tensor, count: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, scores: Tensor, q: Tensor, k: Tensor, teacher_q: Tensor, teacher_k: Tensor) -> Tensor:
         rows = q.shape[2]
-        lines = q.shape[0] * q.shape[1] * rows
-        q_gradient, k_gradient = torch.empty_like(q), torch.zeros_like(k)
-        bounds = cell_bounds(count, rows_seen(0, rows, q.device))
-        cells = []
-        sums = q.new_zeros(4, dtype=torch.float64)
+        divergence_weight = ATTENTION_KL / (q.shape[0] * q.shape[1] * rows)
+        error_weight = divergence_weight / ATTENTION_KL / rows
+        gradients = torch.empty_like(scores), torch.empty_like(q), torch.zeros_like(k)
+        bounds = cell_bounds(scores.shape[-1], rows_seen(0, rows, q.device))
+        divergence, error = 0.0, 0.0
         for first in range(0, rows, ROWS):
             end = min(first + ROWS, rows)
             block = slice(first, end)
             wanted, own = (_causal_scores(*heads, first, end) for heads in ((teacher_q, teacher_k), (q, k)))
             target, found = wanted.softmax(-1), own.softmax(-1)
-            certainty = (target * wanted).sum(-1) - _normaliser(wanted, target)
-            cross = (target * own).sum(-1) - _normaliser(own, found)
+            certainty = _dot(target, wanted) - _normaliser(wanted, target).sum()
+            divergence += certainty - _dot(target, own) + _normaliser(own, found).sum()
+            squares = _dot(target, target)
+
+            # One number for all tokens of a cell: its probability, that of its tokens together, and the teacher's.
+            widths = bounds[block].diff().to(scores.dtype)
+            cells = _summed(target, bounds[block])
+            weighted = scores[:, :, block] + widths.log()
+            together = weighted.softmax(-1)
+            estimated = torch.where(widths > 0, together / widths, 0)
+            divergence += certainty - _dot(cells, scores[:, :, block]) + _normaliser(weighted, together).sum()
+            error += _dot(together, estimated) - 2 * _dot(cells, estimated) + squares
+            difference = together - cells
+            gradients[0][:, :, block] = _slope(difference, estimated, together, divergence_weight, error_weight)
+
             difference = found - target
-            sums += torch.stack(
-                [(certainty - cross).sum(), difference.square().sum(), certainty.sum(), target.square().sum()]
-            )
-            cells.append(_summed(target, bounds[block]))
-            slope = found * (difference - (difference * found).sum(-1, keepdim=True))
-            slope = difference.mul_(ATTENTION_KL / lines).add_(slope, alpha=2 / (lines * rows))
-            q_gradient[:, :, block] = slope @ k[:, :, :end]
-            k_gradient[:, :, :end] += slope.transpose(2, 3) @ q[:, :, block]
-        ctx.save_for_backward(q_gradient, k_gradient)
-        divergence, error, certainty, squares = sums.to(q.dtype)
-        outputs = torch.cat(cells, 2), certainty, squares
-        ctx.mark_non_differentiable(*outputs)
-        return ATTENTION_KL * divergence / lines + error / (lines * rows), *outputs
+            error += _dot(difference, difference)
+            slope = _slope(difference, found, found, divergence_weight, error_weight)
+            gradients[1][:, :, block] = slope @ k[:, :, :end]
+            gradients[2][:, :, :end] += slope.transpose(2, 3) @ q[:, :, block]
+        ctx.save_for_backward(*gradients)
+        return torch.as_tensor(divergence_weight * divergence + error_weight * error)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        q_gradient, k_gradient = ctx.saved_tensors
-        return gradients[0] * q_gradient, gradients[0] * k_gradient, None, None, None
+        return *(gradients[0] * gradient for gradient in ctx.saved_tensors), None, None
+
+
+def _slope(difference: Tensor, each: Tensor, together: Tensor, divergence: float, error: float) -> Tensor:
+    """The gradient of a row's scores; `difference` is of the cells' probabilities, and changed.
+
+    Args:
+        difference, each, together: (N, H, B, n): of a cell the probability less the teacher's, that of one of its
+            tokens, and that of all of them.
+        divergence, error: weights.
+    """
+    slope = difference * each
+    slope.addcmul_(together, slope.sum(-1, keepdim=True), value=-1)
+    return difference.mul_(divergence).add_(slope, alpha=2 * error)
+
+
+def _dot(first: Tensor, second: Tensor) -> Tensor:
+    return torch.dot(first.flatten(), second.flatten()).double()
 
 
 def _causal_scores(q: Tensor, k: Tensor, first: int, end: int) -> Tensor:
@@ -244,16 +241,17 @@ class _Head(torch.autograd.Function):
         sums = hidden.new_zeros(2, dtype=torch.float64)
         for first in range(0, count, TOKENS):
             block = slice(first, first + TOKENS)
-            logarithms = (hidden[block] @ weight.T).log_softmax(-1)
-            goal = targets[block, None]
-            sums[0] -= logarithms.gather(1, goal).sum()
-            found = logarithms.exp()
-            slope = found * task if teacher_hidden is None else found * (task + answers)
-            if teacher_hidden is not None and teacher_weight is not None:
-                wanted = (teacher_hidden[block] @ teacher_weight.T).log_softmax(-1)
-                target = wanted.exp()
-                sums[1] += (target * wanted.sub_(logarithms)).sum()
-                slope.sub_(target, alpha=answers)
+            logits, goal = hidden[block] @ weight.T, targets[block, None]
+            found = logits.softmax(-1)
+            normaliser = _normaliser(logits, found).sum()
+            sums[0] += normaliser - logits.gather(1, goal).sum()
+            if teacher_hidden is None or teacher_weight is None:
+                slope = found.mul_(task)
+            else:
+                wanted = teacher_hidden[block] @ teacher_weight.T
+                target = wanted.softmax(-1)
+                sums[1] += normaliser - _normaliser(wanted, target).sum() + _dot(target, wanted.sub_(logits))
+                slope = found.mul_(task + answers).sub_(target, alpha=answers)
             slope.scatter_add_(1, goal, torch.full_like(goal, -task, dtype=slope.dtype))
             hidden_gradient[block] = slope @ weight
             weight_gradient.addmm_(slope.T, hidden[block])
