@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,3 +47,19 @@ def build_attention() -> Callable[..., SEAAttention]:
         return attention
 
     return make
+
+
+@pytest.fixture(scope="session")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of texts by a small grammar: `one.txt` and `two.txt` to train on, `grammar.test.txt` to test on."""
+    folder = tmp_path_factory.mktemp("words") / "grammar"
+    folder.mkdir()
+    draw = random.Random(1)
+    for name, sentences in (("one", 250), ("two", 100), ("grammar.test", 60)):
+        lines = [
+            f"the {draw.choice(('red', 'old', 'tall'))} {draw.choice(('cat', 'dog', 'bird'))} "
+            f"{draw.choice(('sees', 'likes'))} the {draw.choice(('tree', 'house'))}."
+            for _ in range(sentences)
+        ]
+        (folder / f"{name}.txt").write_text("\n".join(lines))
+    return folder
