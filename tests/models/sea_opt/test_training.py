@@ -57,6 +57,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(teacher, streams, tmp_path, name
 
     before = torch.random.get_rng_state()
     whole = stage(name, teacher, streams, OPTIONS, tmp_path / "whole.state")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.rand(1)  # torch's own random numbers are no part of a run
     with pytest.raises(Stopped):
         stage(name, teacher, streams, OPTIONS, tmp_path / "state", stop)
     reports = []
@@ -66,7 +68,6 @@ def test_a_resumed_run_is_the_uninterrupted_one(teacher, streams, tmp_path, name
         assert torch.equal(resumed.module.state_dict()[key], value), key
     assert resumed.training == whole.training
     assert not any(parameter.requires_grad for parameter in whole.module.parameters())
-    assert torch.equal(torch.random.get_rng_state(), before)
     with pytest.raises(EdgekitError, match="belongs to a run with other data or settings"):
         stage(name, teacher, streams, replace(OPTIONS, batch=3), tmp_path / "state")
     # The finished state alone gives the result again.

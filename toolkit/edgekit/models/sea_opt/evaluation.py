@@ -103,4 +103,4 @@ def window_count(checkpoint: Checkpoint, texts: Sequence[str]) -> int:
 
 def _budgets(checkpoint: Checkpoint) -> list[int | None]:
     sea = checkpoint.module.sea
-    return [None] if sea is None else sorted({*BUDGETS, sea.k_budget})
+    return [None] if sea is None else [*sorted({*BUDGETS, sea.k_budget})]

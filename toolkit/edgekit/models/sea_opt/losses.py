@@ -152,7 +152,7 @@ class _Probabilities(torch.autograd.Function):
         error_weight = divergence_weight / ATTENTION_KL / rows
         gradients = torch.empty_like(scores), torch.empty_like(q), torch.zeros_like(k)
         bounds = cell_bounds(scores.shape[-1], rows_seen(0, rows, q.device))
-        divergence, error = 0.0, 0.0
+        divergence, error = q.new_zeros(2, dtype=torch.float64)
         for first in range(0, rows, ROWS):
             end = min(first + ROWS, rows)
             block = slice(first, end)
@@ -179,7 +179,7 @@ class _Probabilities(torch.autograd.Function):
             gradients[1][:, :, block] = slope @ k[:, :, :end]
             gradients[2][:, :, :end] += slope.transpose(2, 3) @ q[:, :, block]
         ctx.save_for_backward(*gradients)
-        return torch.as_tensor(divergence_weight * divergence + error_weight * error)
+        return (divergence_weight * divergence + error_weight * error).to(q.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -116,8 +116,8 @@ def _stages(plan: Plan, corpus: Corpus, path: Path, progress: Progress) -> dict[
     if teacher.sea is not None:
         raise UsageError(f"the teacher {plan.teacher} has SEA's attention: give a dense one.")
     sea = replace(sea_config(teacher.config), **plan.sea)
-    for name, shape in (("control", None), ("student", sea)):
-        assert name == "control" or name == "student"
+    students: tuple[tuple[StageName, SEAConfig | None], ...] = (("control", None), ("student", sea))
+    for name, shape in students:
         kept = follow(name, plan.options.epochs)
         finish(distil(teacher, shape, streams, plan.options, **kept), name)
     return checkpoints
