@@ -31,12 +31,6 @@ def streams():
     return Streams("repeats", tokens[:2700], tokens[2700:])
 
 
-@pytest.fixture(scope="module")
-def teacher(streams, tmp_path_factory):
-    options = replace(OPTIONS, teacher_epochs=8, steps=60, batch=8)
-    return train_teacher(new_module(), streams, options, tmp_path_factory.mktemp("teacher") / "state").module
-
-
 def new_module():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -50,7 +44,9 @@ def stage(name, teacher, streams, options, state, on_epoch=lambda report: None):
 
 
 @pytest.mark.parametrize("name", ["teacher", "student", "control"])
-def test_a_resumed_run_is_the_uninterrupted_one(teacher, streams, tmp_path, name):
+def test_a_resumed_run_is_the_uninterrupted_one(streams, tmp_path, name):
+    teacher = new_module().eval().requires_grad_(False)
+
     def stop(report):
         if report.epoch == 2:
             raise Stopped
@@ -76,10 +72,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(teacher, streams, tmp_path, name
 
 
 @pytest.mark.slow
-def test_a_student_learns_from_its_teacher(teacher, streams, tmp_path):
+def test_a_student_learns_from_its_teacher(streams, tmp_path):
     def perplexity(module):
         return likelihood(module, streams.held_out, 48).perplexity
 
+    long = replace(OPTIONS, teacher_epochs=8, steps=60, batch=8)
+    teacher = train_teacher(new_module(), streams, long, tmp_path / "teacher.state").module
     options = replace(OPTIONS, epochs=4, steps=40, batch=8, estimator_learning_rate=5e-3, learning_rate=1e-3)
     reports = []
     student = stage("student", teacher, streams, options, tmp_path / "state", reports.append)

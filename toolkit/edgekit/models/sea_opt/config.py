@@ -40,7 +40,7 @@ class OPTConfig:
         do_layer_norm_before: layer normalisation before attention and feed-forward; 350m has it after them.
     """
 
-    vocab_size: int = 8192
+    vocab_size: int = 8000
     hidden_size: int = 256
     ffn_dim: int = 1024
     num_hidden_layers: int = 6
