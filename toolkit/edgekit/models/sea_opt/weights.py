@@ -4,7 +4,7 @@ The authors' SEA checkpoints hold more than the causal estimator uses; those par
 Their `Sequential`s count layers without parameters as well, in places that nobody states: the places of
 `attention_predictor_enc`, `_dec_row` and `_dec_scaler` are taken in their order. Their dilated convolutions hold five
 taps of time, of which the last two see the future and are masked. What the tensors do not tell is the budget k, and
-whether LoRA or one encoder for all heads was in use, which the published recipe does not have and edgekit does not take.
+whether LoRA or one encoder for all heads was in use: the published recipe has neither, edgekit takes neither.
 """
 
 from __future__ import annotations
