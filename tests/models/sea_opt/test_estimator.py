@@ -56,11 +56,11 @@ def test_sequences_of_a_batch_do_not_mix(build_attention):
 def test_linear_attention_of_one_feature_is_the_mean():
     values = torch.randn(1, 1, 130, 3)
     ones = torch.ones(1, 1, 130, 1)
-    contexts, kv_sum, k_sum = linear_attention(ones, ones, values, torch.zeros(1, 1, 1, 3), torch.zeros(1, 1, 1))
+    contexts, key_values, keys = linear_attention(ones, ones, values, torch.zeros(1, 1, 1, 3), torch.zeros(1, 1, 1))
     expected = values.cumsum(2) / torch.arange(1, 131)[:, None]
     torch.testing.assert_close(contexts, expected, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(kv_sum[0, 0, 0], values.sum(2)[0, 0], atol=1e-4, rtol=1e-5)
-    assert k_sum.item() == 130
+    torch.testing.assert_close(key_values[0, 0, 0], values.sum(2)[0, 0], atol=1e-4, rtol=1e-5)
+    assert keys.item() == 130
 
 
 def test_features_are_orthogonal_within_blocks():

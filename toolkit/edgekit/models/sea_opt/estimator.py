@@ -55,17 +55,17 @@ class EstimatorState(NamedTuple):
     """What the rows so far leave behind, float32.
 
     Attributes:
-        kv_sum: (N, H, M, 2d): sum of the features of k times [E; v].
-        k_sum: (N, H, M): sum of the features of k.
-        v_sum: (N, H, d): sum of v.
-        conv_1, conv_2: (N, C, 4, W): inputs of the two convolutions in the last four rows, oldest first.
+        key_values: (N, H, M, 2d): sum of the features of k times [E; v].
+        keys: (N, H, M): sum of the features of k.
+        values: (N, H, d): sum of v.
+        conv1_rows, conv2_rows: (N, C, 4, W): inputs of the two convolutions in the last four rows, oldest first.
     """
 
-    kv_sum: Tensor
-    k_sum: Tensor
-    v_sum: Tensor
-    conv_1: Tensor
-    conv_2: Tensor
+    key_values: Tensor
+    keys: Tensor
+    values: Tensor
+    conv1_rows: Tensor
+    conv2_rows: Tensor
 
 
 class SEAEstimator(nn.Module):
@@ -114,15 +114,17 @@ class SEAEstimator(nn.Module):
         """
         rows = q.shape[2]
         position = self.v_eye_learned_causal[:, :, start_pos : start_pos + rows].expand_as(v)
-        context, kv_sum, k_sum = linear_attention(
-            self.performer(q), self.performer(k), torch.cat([position, v], -1), state.kv_sum, state.k_sum
+        context, key_values, keys = linear_attention(
+            self.performer(q), self.performer(k), torch.cat([position, v], -1), state.key_values, state.keys
         )
         code = self.attention_predictor_enc(torch.cat([context, v], -1))
-        v_sums = v.cumsum(2) + state.v_sum[:, :, None]
+        v_sums = v.cumsum(2) + state.values[:, :, None]
         v_mean = v_sums / rows_seen(start_pos, rows, v.device)[:, None]
         gates = torch.sigmoid(self.attention_predictor_dec_scaler(code))
-        scores, conv_1, conv_2 = self._scores(code, state)
-        return Estimate(scores, gates, v_mean), EstimatorState(kv_sum, k_sum, v_sums[:, :, -1], conv_1, conv_2)
+        scores, conv1_rows, conv2_rows = self._scores(code, state)
+        return Estimate(scores, gates, v_mean), EstimatorState(
+            key_values, keys, v_sums[:, :, -1], conv1_rows, conv2_rows
+        )
 
     def convolution(self, place: int) -> nn.Conv2d:
         """The convolution at a place of the authors' chain: 0, 2 or 5."""
@@ -135,25 +137,25 @@ class SEAEstimator(nn.Module):
         first, last = (self.attention_predictor_cnn[place]["module"] for place in (0, 2))  # type: ignore[index]
         halves = self.attention_predictor_dec_row(code).view(batch, heads, rows, CHANNELS_PER_HEAD, self.config.width)
         image = first(halves.transpose(2, 3).flatten(1, 2))  # channels 2h and 2h + 1 are head h's
-        conv_1 = torch.cat([state.conv_1, image], 2)
-        conv_2 = torch.cat([state.conv_2, torch.relu(self.convolution(0)(conv_1))], 2)
-        image = torch.relu(self.convolution(2)(conv_2))
+        conv1_rows = torch.cat([state.conv1_rows, image], 2)
+        conv2_rows = torch.cat([state.conv2_rows, torch.relu(self.convolution(0)(conv1_rows))], 2)
+        image = torch.relu(self.convolution(2)(conv2_rows))
         # A 1x1 convolution on the widened image equals widening its output; zeros beside it leave the bias alone.
         mix = self.convolution(5)
         assert mix.bias is not None
         scores = functional.conv2d(image, mix.weight) @ self.fold + mix.bias[:, None, None]
-        return last(scores), conv_1[:, :, rows:], conv_2[:, :, rows:]
+        return last(scores), conv1_rows[:, :, rows:], conv2_rows[:, :, rows:]
 
 
 def linear_attention(
-    q: Tensor, k: Tensor, values: Tensor, kv_sum: Tensor, k_sum: Tensor
+    q: Tensor, k: Tensor, values: Tensor, key_values: Tensor, keys: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Causal linear attention (Katharopoulos et al. 2020, arXiv:2006.16236) that goes on from a state.
 
     Args:
         q, k: (N, H, T, M): features.
         values: (N, H, T, D).
-        kv_sum, k_sum: (N, H, M, D) and (N, H, M): sums over the rows before.
+        key_values, keys: (N, H, M, D) and (N, H, M): sums over the rows before.
 
     Returns:
         Contexts (N, H, T, D), and the sums after the last row.
@@ -161,12 +163,12 @@ def linear_attention(
     contexts = []
     for q_rows, k_rows, rows in zip(q.split(BLOCK, 2), k.split(BLOCK, 2), values.split(BLOCK, 2), strict=True):
         pairs = (q_rows @ k_rows.transpose(2, 3)).tril()
-        weighted = q_rows @ kv_sum + pairs @ rows
-        total = q_rows @ (k_sum + SUM_FLOOR)[..., None] + pairs.sum(-1, keepdim=True)
+        weighted = q_rows @ key_values + pairs @ rows
+        total = q_rows @ (keys + SUM_FLOOR)[..., None] + pairs.sum(-1, keepdim=True)
         contexts.append(weighted / total)
-        kv_sum = kv_sum + k_rows.transpose(2, 3) @ rows
-        k_sum = k_sum + k_rows.sum(2)
-    return torch.cat(contexts, 2), kv_sum, k_sum
+        key_values = key_values + k_rows.transpose(2, 3) @ rows
+        keys = keys + k_rows.sum(2)
+    return torch.cat(contexts, 2), key_values, keys
 
 
 def orthogonal_features(count: int, size: int) -> Tensor:
