@@ -1,6 +1,7 @@
 """Checkpoints: ours read back as written, the authors' names, and one clear sentence for each that does not fit."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -156,6 +157,12 @@ def test_a_hub_that_cannot_be_reached(monkeypatch):
 
     monkeypatch.setattr(hub, "snapshot_download", fail)
     with pytest.raises(EdgekitError, match="facebook/opt-125m is no folder here and could not be fetched"):
+        huggingface.download("facebook/opt-125m")
+
+
+def test_a_hub_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(UsageError, match="pip install huggingface_hub"):
         huggingface.download("facebook/opt-125m")
 
 

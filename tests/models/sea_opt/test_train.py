@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -65,6 +66,43 @@ def test_the_same_seed_gives_the_same_bytes(cli, trained, words, tmp_path):
     for kind in ("", ".teacher", ".control"):
         expected = (trained / f"base{kind}.safetensors").read_bytes()
         assert (tmp_path / f"again{kind}.safetensors").read_bytes() == expected
+
+
+def test_a_run_goes_on_at_the_stage_where_it_stopped(cli, trained, words, tmp_path, monkeypatch):
+    from edgekit.models.sea_opt import train as module
+
+    distil, trained_now = module.distil, []
+
+    def stop(*arguments, **keywords):
+        if arguments[1] is not None:
+            raise KeyboardInterrupt
+        return distil(*arguments, **keywords)
+
+    monkeypatch.setattr(module, "distil", stop)
+    path = tmp_path / "base.safetensors"
+    assert train(cli, words, path).code == 130
+    assert {each.name for each in tmp_path.iterdir()} == {"base.teacher.state", "base.control.state"}
+
+    def follow(report):
+        trained_now.append(report.stage)
+
+    monkeypatch.setattr(
+        module,
+        "distil",
+        lambda *arguments, **keywords: distil(*arguments, **keywords | {"on_epoch": follow}),
+    )
+    assert train(cli, words, path).code == 0
+    assert trained_now == ["student", "student"]
+    assert {each.name for each in tmp_path.iterdir()} == {each.name for each in trained.iterdir()}
+    assert path.read_bytes() == (trained / "base.safetensors").read_bytes()
+
+
+def test_without_the_package_for_text(cli, words, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    result = train(cli, words, tmp_path / "runs")
+    assert (result.code, result.out) == (2, "")
+    assert "pip install tokenizers" in result.err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_given_teacher(cli, trained, words, tmp_path):
