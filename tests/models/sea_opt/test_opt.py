@@ -1,5 +1,7 @@
 """OPT against transformers' own, on weights that transformers saved."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,8 @@ from edgekit.errors import EdgekitError
 from edgekit.models.sea_opt.checkpoint import load_checkpoint
 from edgekit.models.sea_opt.config import VARIANTS, OPTConfig, sea_config
 from edgekit.models.sea_opt.opt import OPT
+
+from .conftest import SMALL, SMALL_SEA
 
 #: Layer normalisation before and after, word embeddings of the layers' width and of another.
 SHAPES = {
@@ -67,9 +71,10 @@ def save_bin(model, folder, shards):
         (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
 
 
-@pytest.mark.parametrize("sea", [False, True])
-def test_any_cut_gives_the_whole(build, sea):
-    module = build() if sea else build(sea=None)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("sea", [None, SMALL_SEA])
+def test_any_cut_gives_the_whole(build, sea, shape):
+    module = build(replace(SMALL, **SHAPES[shape]), sea)
     tokens = torch.randint(0, 97, (96,), generator=torch.Generator().manual_seed(1))
     whole = module(tokens[None])[0]
     for cuts in ((96,), (1,) * 96, (50, 1, 1, 44)):
@@ -86,6 +91,9 @@ def test_more_tokens_than_there_is_room_for(build):
     for count in (0, 3):
         with pytest.raises(EdgekitError, match=f"{count} tokens after 8: give 1 or more, and at most 10 in all"):
             module.extend(torch.zeros(count, dtype=torch.int64), state)
+    for wrong in (-1, 97):
+        with pytest.raises(EdgekitError, match="the vocabulary has 0 to 96"):
+            module.extend(torch.tensor([wrong]), state)
     assert state.length == 8
     with pytest.raises(EdgekitError, match="97 tokens, the model was trained for at most 96"):
         module(torch.zeros(1, 97, dtype=torch.int64))

@@ -55,7 +55,7 @@ class DenseAttention(nn.Module):
 
     def step(self, hidden: Tensor, state: LayerState, start_pos: int) -> Tensor:
         """The next rows (T, D) of one sequence; changes the state."""
-        q, k, v = (heads[0].contiguous() for heads in self._project(hidden[None]))
+        q, k, v = (heads[0] for heads in self._project(hidden[None]))
         ops.kv_append(k, v, start_pos, state.k_cache, state.v_cache)
         return self._merge(self._attend_next(q, k, v, state, start_pos)[None])[0]
 
@@ -69,9 +69,9 @@ class DenseAttention(nn.Module):
         return functional.scaled_dot_product_attention(q, keys, values, attn_mask=in_sight, scale=1.0)
 
     def _project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q (scaled), k and v, each (N, H, T, d)."""
+        """q (scaled), k and v, each (N, H, T, d), contiguous: blocks of their rows are multiplied many times."""
         q, k, v = (
-            layer(hidden).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            layer(hidden).unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous()
             for layer in (self.q_proj, self.k_proj, self.v_proj)
         )
         return q * q.shape[-1] ** -0.5, k, v

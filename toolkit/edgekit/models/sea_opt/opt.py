@@ -85,12 +85,17 @@ class OPT(nn.Module):
             Logits (T, V) float32.
 
         Raises:
-            EdgekitError: no tokens, or more than the state has room for.
+            EdgekitError: no tokens, one that is not in the vocabulary, or more than the state has room for.
         """
         start, room = state.length, state.capacity
         if not 1 <= len(tokens) <= room - start:
             raise EdgekitError(
                 f"SEA-OPT: {len(tokens)} tokens after {start}: give 1 or more, and at most {room} in all."
+            )
+        if tokens.min() < 0 or tokens.max() >= self.config.vocab_size:
+            raise EdgekitError(
+                f"SEA-OPT: tokens are {int(tokens.min())} to {int(tokens.max())}, the vocabulary has "
+                f"0 to {self.config.vocab_size - 1}: encode the text with the model's own tokenizer."
             )
         hidden = self.decoder.embed(tokens[None], start)[0]
         for layer, layer_state in zip(self.decoder.layers, state.layers, strict=True):
