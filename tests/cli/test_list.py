@@ -45,6 +45,12 @@ def test_models(cli):
         assert value["macs"] == VARIANTS[variant].macs(*DEFAULT_SIZE)
         assert value["input"] == ["image: float32 1x1x256x256"]
 
+    (sea,) = [value for value in values if (value["model"], value["variant"]) == ("sea-opt", "125m")]
+    # 125.2 M of OPT; 12 estimators of 53 k with 131 k each for their tables of positions.
+    assert sea["parameters"] == pytest.approx(125.24e6 + 12 * (53e3 + 131e3), rel=1e-3)
+    # Linear layers and head, and an estimate and attention of 1.53 M + 98 k a layer.
+    assert sea["macs"] == pytest.approx(12 * (7.08e6 + 1.53e6 + 0.098e6) + 50272 * 768, rel=1e-2)
+
 
 @pytest.mark.parametrize("variant", ["s1", "s2", "v1"])
 def test_rpcanet_macs_are_the_captured_graphs(variant: str):

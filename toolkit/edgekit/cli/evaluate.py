@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     type=PATH,
     required=True,
     metavar="PATH",
-    help="Labelled data: an .npz (train, test, label), a folder of them, images with masks.",
+    help="Labelled data: an .npz (train, test, label), a folder of them, images with masks; text.",
 )
 @checkpoint_option
 @variant_option
@@ -59,7 +59,9 @@ def command(
     if is_bundle and (checkpoint or variant or recipes):
         raise UsageError("a bundle has its checkpoint, variant and recipe in it: leave these options out.")
     if not is_bundle:
-        find_model(subject)
+        known = find_model(subject)
+        if recipes:
+            known.check_exported()
 
     from edgekit.export.recipes import find_recipe
     from edgekit.models.tasks import EvaluateRequest
@@ -93,7 +95,7 @@ def command(
         return
     if session is not None:
         print(f"Next: edgekit run {subject} --input FILE")
-    else:
+    elif entry.exported:
         file = checkpoint / "ENTITY.safetensors" if checkpoint is not None and checkpoint.is_dir() else checkpoint
         chosen_file = f" --checkpoint {file}" if file is not None else ""
         print(f"Next: edgekit export {entry.name}{chosen_file} --device jetson --data {data}")

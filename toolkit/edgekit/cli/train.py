@@ -70,4 +70,5 @@ def command(
         return
     for path in paths:
         print(path)
-    print(f"Next: edgekit export {entry.name} --checkpoint {paths[-1]} --data {data} --device jetson")
+    verb, device = ("export", " --device jetson") if entry.exported else ("evaluate", "")
+    print(f"Next: edgekit {verb} {entry.name} --checkpoint {paths[-1]} --data {data}{device}")

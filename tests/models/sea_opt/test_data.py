@@ -1,0 +1,95 @@
+"""Texts: parts by name, what is held out, tokens that give the text back."""
+
+import pytest
+import torch
+
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.models.sea_opt.data import documents, hold_out, load_corpus
+from edgekit.models.sea_opt.perplexity import count_words, windows
+from edgekit.models.sea_opt.tokenizer import Tokenizer
+
+
+def test_parts_of_a_folder(tmp_path):
+    for name in ("b/test.txt", "a.txt", "wiki.test.txt", "b/contest.txt", "valid.txt", "notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    corpus = load_corpus(tmp_path)
+    assert corpus.train == ("a.txt", "b/contest.txt", "valid.txt")
+    assert corpus.test == ("b/test.txt", "wiki.test.txt")
+    single = load_corpus(tmp_path / "b" / "test.txt")
+    assert (single.name, single.train) == ("test.txt", single.test)
+    for name in ("b/test.txt", "wiki.test.txt"):
+        (tmp_path / name).unlink()
+    whole = load_corpus(tmp_path)
+    assert whole.train is whole.test
+
+
+def test_text_that_does_not_fit(tmp_path):
+    for path, kind, says in (
+        (tmp_path / "none", UsageError, "no file or folder"),
+        (tmp_path, UsageError, "no .txt files"),
+    ):
+        with pytest.raises(kind, match=says):
+            load_corpus(path)
+    (tmp_path / "a.txt").write_text(" \n")
+    with pytest.raises(UsageError, match="holds no text"):
+        load_corpus(tmp_path)
+    (tmp_path / "a.txt").write_bytes(b"abc\xff")
+    with pytest.raises(EdgekitError, match=r"a.txt is not UTF-8 text \(byte 3\)"):
+        load_corpus(tmp_path)
+
+
+def test_held_out_is_the_end_of_every_text():
+    train, held_out = hold_out([torch.arange(100), torch.arange(200, 250)], 0.1)
+    assert torch.equal(held_out, torch.cat([torch.arange(90, 100), torch.arange(245, 250)]))
+    assert torch.equal(train, torch.cat([torch.arange(90), torch.arange(200, 245)]))
+
+
+def test_windows_predict_every_token_but_the_first_once():
+    for count in (2, 11, 12, 21, 22):
+        pairs = windows(torch.arange(count), 10)
+        assert torch.equal(torch.cat([targets for _, targets in pairs]), torch.arange(1, count))
+        for inputs, targets in pairs:
+            assert torch.equal(inputs + 1, targets)
+            assert inputs[0] % 10 == 0
+    assert count_words(" one  two\nthree ") == 3
+
+
+def test_a_trained_tokenizer_gives_the_text_back(words):
+    pytest.importorskip("tokenizers", reason="trains a tokenizer")
+    text = (words / "one.txt").read_text()
+    tokenizer = Tokenizer.train([text], 300)
+    again = Tokenizer.from_json(tokenizer.to_json())
+    assert tokenizer.to_json() == Tokenizer.train([text], 300).to_json()
+    assert 256 < tokenizer.size == again.size <= 300
+    for sample in (text, "the red cat", "naïve Ω </s> \t\n"):
+        tokens = again.encode(sample)
+        assert torch.equal(tokens, tokenizer.encode(sample))
+        assert again.decode(tokens) == sample or "</s>" in sample
+    assert len(again.encode(text)) < len(text) / 2
+    ends = [tokens[-1].item() for tokens in documents(again, [text, "a"])]
+    assert ends == [again.end] * 2 == [0, 0]
+
+
+def test_opts_own_tokenizer(data_root):
+    pytest.importorskip("tokenizers", reason="reads OPT's tokenizer")
+    folder = data_root / "opt_tokenizer"
+    if not folder.is_dir():
+        pytest.skip(f"no OPT tokenizer in {folder}")
+    tokenizer = Tokenizer.from_folder(folder)
+    assert tokenizer is not None
+    assert tokenizer.size == 50265
+    # As in the model card of facebook/opt-125m, less the token that begins a text there.
+    assert tokenizer.encode("Hello, I'm am conscious").tolist()[:3] == [31414, 6, 38]
+    assert tokenizer.decode(tokenizer.encode("Ω is a letter.")) == "Ω is a letter."
+
+
+def test_a_damaged_tokenizer(tmp_path):
+    pytest.importorskip("tokenizers", reason="reads a tokenizer")
+    assert Tokenizer.from_folder(tmp_path) is None
+    (tmp_path / "vocab.json").write_text("{")
+    (tmp_path / "merges.txt").write_text("")
+    with pytest.raises(EdgekitError, match=r"the tokenizer in .* is damaged"):
+        Tokenizer.from_folder(tmp_path)
+    with pytest.raises(EdgekitError, match="tokenizer is damaged"):
+        Tokenizer.from_json("{")

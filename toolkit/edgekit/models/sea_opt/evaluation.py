@@ -1,0 +1,106 @@
+"""Perplexity of SEA-OPT on text: the eager model, at several budgets k where it has SEA's attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.models.tasks import EvaluateRequest, Evaluation, ResultTable
+
+from .checkpoint import Checkpoint, load_checkpoint
+from .config import find_config
+from .data import load_corpus
+from .perplexity import count_words, likelihood, windows
+
+COLUMNS = {
+    "system": "system",
+    "k": "k",
+    "context": "context",
+    "tokens": "tokens",
+    "perplexity": "perplexity per token",
+    "words": "words",
+    "word_perplexity": "perplexity per word",
+}
+NOTES = (
+    "Windows of the context length that do not overlap, the last one shorter; every token but the first is predicted "
+    "once. Per word: the summed negative log-likelihood over the words between white space, which models of different "
+    "tokenizers share.",
+)
+#: Budgets k that are measured besides the one that was trained.
+BUDGETS = (16, 32, 64)
+
+
+def evaluate(request: EvaluateRequest) -> Evaluation:
+    """A checkpoint on the test part of the data.
+
+    Raises:
+        UsageError: there is no checkpoint or no text, the variant is another, or pictures are asked for.
+        EdgekitError: the checkpoint does not fit.
+    """
+    if request.pictures is not None:
+        raise UsageError("evaluate draws no pictures of sea-opt: leave --pictures out.")
+    if request.checkpoint is None:
+        raise UsageError("no checkpoint of sea-opt ships yet: give one with --checkpoint.")
+    corpus = load_corpus(request.data)
+    checkpoint = load_checkpoint(request.checkpoint)
+    if request.variant is not None and find_config(request.variant) != checkpoint.module.config:
+        raise UsageError(f"the checkpoint {request.checkpoint} is not of variant {request.variant!r}: leave it out.")
+    name = str(checkpoint.training.get("stage", "eager"))
+    count = window_count(checkpoint, corpus.test)
+    request.progress.start("evaluate", count)
+    rows = result_rows(name, checkpoint, corpus.test, lambda done: request.progress.step("windows", done))
+    request.progress.done()
+    return Evaluation(ResultTable(COLUMNS, rows), notes=NOTES)
+
+
+def result_rows(
+    name: str, checkpoint: Checkpoint, texts: Sequence[str], on_window: Callable[[int], None] = lambda count: None
+) -> list[dict[str, Any]]:
+    """One row for a dense model, one per budget for SEA's.
+
+    Raises:
+        EdgekitError: the checkpoint has no tokenizer, or the text is too short.
+    """
+    if checkpoint.tokenizer is None:
+        raise EdgekitError(
+            f"the checkpoint of {name} has no tokenizer: put vocab.json and merges.txt, or tokenizer.json, beside it."
+        )
+    module = checkpoint.module
+    tokens = torch.cat([checkpoint.tokenizer.encode(text) for text in texts])
+    words = sum(count_words(text) for text in texts)
+    context = module.config.max_position_embeddings
+    rows = []
+    for budget in _budgets(checkpoint):
+        if budget is not None:
+            module.set_k_budget(budget)
+        found = likelihood(module, tokens, context, on_window)
+        rows.append(
+            {
+                "system": name if budget is None else f"{name}, SEA",
+                "k": budget,
+                "context": context,
+                "tokens": found.tokens,
+                "perplexity": found.perplexity,
+                "words": words,
+                "word_perplexity": found.per_word(words),
+            }
+        )
+    if module.sea is not None:
+        module.set_k_budget(module.sea.k_budget)
+    return rows
+
+
+def window_count(checkpoint: Checkpoint, texts: Sequence[str]) -> int:
+    """How many windows `result_rows` goes through."""
+    if checkpoint.tokenizer is None:
+        return 0
+    tokens = torch.cat([checkpoint.tokenizer.encode(text) for text in texts])
+    return len(windows(tokens, checkpoint.module.config.max_position_embeddings)) * len(_budgets(checkpoint))
+
+
+def _budgets(checkpoint: Checkpoint) -> list[int | None]:
+    sea = checkpoint.module.sea
+    return [None] if sea is None else [*sorted({*BUDGETS, sea.k_budget})]

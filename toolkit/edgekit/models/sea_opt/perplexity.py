@@ -1,0 +1,92 @@
+"""Perplexity, per token and per word, over windows of the context length that do not overlap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from edgekit.errors import EdgekitError
+
+from .opt import OPT
+
+#: Logits that are held at once.
+MAX_LOGITS = 1 << 26
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """How likely a model finds a text.
+
+    Attributes:
+        nll: summed negative log-likelihood of the tokens, in nats.
+        tokens: how many were predicted.
+    """
+
+    nll: float
+    tokens: int
+
+    @property
+    def perplexity(self) -> float:
+        return _exp(self.nll / self.tokens)
+
+    def per_word(self, words: int) -> float:
+        """Perplexity per word of a text with so many, which models of different tokenizers share."""
+        return _exp(self.nll / words)
+
+
+def windows(tokens: Tensor, context: int) -> list[tuple[Tensor, Tensor]]:
+    """Inputs and targets (T,), T at most `context`: every token but the first is a target once.
+
+    The window of a target begins at a multiple of `context`; the last one may be shorter.
+    """
+    starts = range(0, len(tokens) - 1, context)
+    pairs = [(tokens[start : start + context], tokens[start + 1 : start + context + 1]) for start in starts]
+    return [(inputs[: len(targets)], targets) for inputs, targets in pairs]
+
+
+def count_words(text: str) -> int:
+    """Words between white space."""
+    return len(text.split())
+
+
+@torch.no_grad()
+def likelihood(
+    module: OPT, tokens: Tensor, context: int, on_window: Callable[[int], None] = lambda count: None
+) -> Likelihood:
+    """Of a stream of tokens, without gradients.
+
+    Args:
+        module: in eval mode.
+        tokens: (n,) int64.
+        context: tokens of a window.
+        on_window: told how many windows were done.
+
+    Raises:
+        EdgekitError: fewer than two tokens.
+    """
+    if len(tokens) < 2:
+        raise EdgekitError("the text has fewer than two tokens: nothing to predict.")
+    pairs = windows(tokens, context)
+    device = module.decoder.embed_tokens.weight.device
+    together = max(1, MAX_LOGITS // (context * module.config.vocab_size))
+    total, count = 0.0, 0
+    while pairs:
+        # Only the last window may be shorter.
+        batch = pairs[: together if len(pairs) > together else max(1, len(pairs) - 1)]
+        pairs = pairs[len(batch) :]
+        inputs, targets = (torch.stack(part).to(device) for part in zip(*batch, strict=True))
+        logits = module(inputs)
+        total += functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum").item()
+        count += targets.numel()
+        on_window(len(batch))
+    return Likelihood(total, count)
+
+
+def _exp(nats: float) -> float:
+    """Infinity instead of an error for what is beyond a float."""
+    return math.exp(nats) if nats < 700 else math.inf

@@ -1,0 +1,75 @@
+"""Which tokens a row attends to: how many cells it chooses, which, and the tokens they stand for.
+
+Row t sees L = t + 1 tokens. Cell m of its K cells stands for the tokens from round(m L / K) to
+round((m + 1) L / K) - 1, halves up. `edgekit::sparse_topk_attention` does the same in one pass; here are
+the masks that training needs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgekit.kernels import ops
+
+
+def rows_seen(start_pos: int, rows: int, device: torch.device) -> Tensor:
+    """L (T,) int64 of the rows from `start_pos`."""
+    return torch.arange(start_pos + 1, start_pos + rows + 1, device=device)
+
+
+def cell_counts(heads: int, cells: int, k_budget: int, seen: Tensor) -> Tensor:
+    """How many cells n rows choose from all heads: H k K / L, halves to even, at least 1, at most H K.
+
+    Args:
+        heads, cells, k_budget: H, K, k.
+        seen: L (T,) int64.
+
+    Returns:
+        (T,) int64.
+    """
+    total = heads * k_budget * cells
+    whole, rest = total // seen, total % seen
+    up = (2 * rest > seen) | ((2 * rest == seen) & (whole % 2 == 1))
+    return (whole + up).clamp(1, heads * cells)
+
+
+def cell_bounds(cells: int, seen: Tensor) -> Tensor:
+    """Where cells begin: (T, K + 1) int64, ascending; the last is L."""
+    edges = torch.arange(cells + 1, device=seen.device)
+    return (2 * edges * seen[:, None] + cells) // (2 * cells)
+
+
+def token_cells(cells: int, seen: Tensor, tokens: int) -> Tensor:
+    """The cell of tokens 0 to `tokens` - 1 in every row: (T, tokens) int64; K - 1 for tokens that are not in sight."""
+    token = torch.arange(tokens, device=seen.device)
+    return ((cells * (2 * token + 1) - 1) // (2 * seen[:, None])).clamp(max=cells - 1)
+
+
+def chosen_cells(scores: Tensor, k_budget: int, start_pos: int = 0) -> Tensor:
+    """The cells that rows choose, by log_softmax of each head; equal ones rank by head and cell, the lower first.
+
+    Args:
+        scores: (N, H, T, K) float32, before softmax.
+        k_budget: k.
+        start_pos: position of the first row.
+
+    Returns:
+        (N, H, T, K) bool; no gradient.
+    """
+    batch, heads, rows, cells = scores.shape
+    counts = cell_counts(heads, cells, k_budget, rows_seen(start_pos, rows, scores.device))
+    ranked = scores.detach().log_softmax(-1).permute(2, 0, 1, 3).reshape(rows, batch, heads * cells)
+    if scores.device.type == "cpu":
+        # A selection per row is twenty times as fast as a sort of all.
+        chosen = torch.zeros_like(ranked, dtype=torch.bool)
+        for row, count in enumerate(counts.tolist()):
+            if count == heads * cells:
+                chosen[row] = True
+            else:
+                chosen[row].scatter_(1, ops.sparse_topk(ranked[row], count, sorted=False)[1], True)
+    else:
+        order = torch.sort(ranked, dim=-1, descending=True, stable=True).indices
+        first = torch.arange(heads * cells, device=scores.device) < counts[:, None, None]
+        chosen = torch.zeros_like(ranked, dtype=torch.bool).scatter_(2, order, first.expand_as(order))
+    return chosen.view(rows, batch, heads, cells).permute(1, 2, 0, 3)

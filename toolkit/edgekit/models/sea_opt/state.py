@@ -1,0 +1,41 @@
+"""What the tokens so far leave behind in a model that goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .estimator import EstimatorState
+
+
+@dataclass
+class LayerState:
+    """Of one layer and one sequence; changed in place.
+
+    Attributes:
+        k_cache, v_cache: (H, T_max, d) float32.
+        estimator: None for dense attention.
+    """
+
+    k_cache: Tensor
+    v_cache: Tensor
+    estimator: EstimatorState | None
+
+
+@dataclass
+class ModelState:
+    """Of all layers.
+
+    Attributes:
+        layers: first to last.
+        length: tokens so far.
+    """
+
+    layers: list[LayerState]
+    length: int = 0
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that there is room for, T_max."""
+        return self.layers[0].k_cache.shape[1]
