@@ -48,7 +48,8 @@ def quantize(model: Model, graphs: Graphs, methods: list[Method], recipe: Recipe
         prepared = prepare_pt2e(graph, quantizer)
         with torch.no_grad():
             for inputs in model.calibration(method, recipe.calibration_samples):
-                prepared(*inputs)
+                # As a program gets them: edgekit's operators take no other layout.
+                prepared(*(value.contiguous() for value in inputs))
             converted = convert_pt2e(prepared)
             _round_weights(converted, model.keep_fp32)
             quantized[method.spec.name] = torch.export.export(converted, method.samples)

@@ -35,11 +35,24 @@ from edgekit.models.rpcanet.module import RPCANet
 PROGRAMS = ("naive fp32", "XNNPACK fp32", "XNNPACK int8", "fp32", "int8")
 
 
-def make(program: str, variant: str, size: tuple[int, int], path: Path) -> str:
-    """Exports one program into a file; gives what was left to portable kernels."""
+#: Exported by torch.onnx from the simplified module; left out where onnxruntime or onnxscript is not installed.
+ONNX = "ONNX Runtime fp32"
+
+
+def random_model(variant: str, size: tuple[int, int]) -> RPCANetModel:
+    """A model with random weights, the same in every process."""
     torch.manual_seed(0)
     module = RPCANet(find_config(variant)).eval().requires_grad_(False)
-    model = RPCANetModel(Checkpoint(module, variant, {}), sizes=[size])
+    return RPCANetModel(Checkpoint(module, variant, {}), sizes=[size])
+
+
+def random_frame(size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(0).random((1, 1, *size), np.float32)
+
+
+def make(program: str, variant: str, size: tuple[int, int], path: Path) -> str:
+    """Exports one program into a file; gives what was left to portable kernels."""
+    model = random_model(variant, size)
     methods = model.methods()
     graphs = capture(model.reference if program == "naive fp32" else model.device_module, methods)
     recipe = find_recipe(program.split()[-1])
@@ -51,8 +64,39 @@ def make(program: str, variant: str, size: tuple[int, int], path: Path) -> str:
     return ", ".join(sorted(count.undelegated)) or "nothing that multiplies"
 
 
-def frame_time(path: Path, size: tuple[int, int]) -> Callable[[], float]:
-    """Runs a program on one frame; gives the seconds."""
+def timed(run: Callable[[], np.ndarray], expected: np.ndarray, tolerance: float | None) -> Callable[[], float]:
+    """Gives the seconds of a run; the first one, not timed, is compared with the eager model."""
+    error = np.abs(run() - expected).max() / (expected.max() - expected.min())
+    if tolerance is not None and error > tolerance:
+        raise SystemExit(f"the answer is {error:.1e} of its range away from the eager model's")
+
+    def seconds() -> float:
+        begin = time.perf_counter()
+        run()
+        return time.perf_counter() - begin
+
+    return seconds
+
+
+def onnx_run(model: RPCANetModel, size: tuple[int, int], path: Path) -> Callable[[], np.ndarray] | None:
+    """The simplified module in ONNX Runtime on one frame, on as many threads as torch uses."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch.onnx needs it)
+    except ImportError:
+        return None
+    frame = random_frame(size)
+    torch.onnx.export(model.device_module, (torch.from_numpy(frame),), path, dynamo=True, verbose=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    return lambda: session.run(None, {given.name: frame})[0]
+
+
+def program_run(path: Path, size: tuple[int, int]) -> Callable[[], np.ndarray]:
+    """A program on one frame."""
     import executorch.kernels.quantized  # noqa: F401 (registers the kernels of int8)
     from executorch.runtime import Runtime
 
@@ -63,15 +107,8 @@ def frame_time(path: Path, size: tuple[int, int]) -> Callable[[], float]:
     program = runtime.load_program(path)
     (name,) = program.method_names
     method = program.load_method(name)
-    frame = torch.from_numpy(np.random.default_rng(0).random((1, 1, *size), np.float32))
-
-    def run() -> float:
-        begin = time.perf_counter()
-        method.execute([frame])
-        return time.perf_counter() - begin
-
-    run()
-    return run
+    frame = torch.from_numpy(random_frame(size))
+    return lambda: method.execute([frame])[0].numpy()
 
 
 def peak_memory() -> float:
@@ -87,7 +124,8 @@ def memory(path: Path, size: tuple[int, int]) -> float:
 
     Runtime.get()
     before = peak_memory()
-    run = frame_time(path, size)
+    run = program_run(path, size)
+    run()
     run()
     return peak_memory() - before
 
@@ -118,7 +156,9 @@ def main() -> None:
     weights = 4 * sum(parameter.numel() for parameter in RPCANet(find_config(options.variant)).parameters())
     print(f"weights in fp32: {weights / 1e6:.2f} MB")
     with tempfile.TemporaryDirectory() as folder:
-        runs = {}
+        model, runs = random_model(options.variant, (height, width)), {}
+        with torch.no_grad():
+            expected = model.reference(torch.from_numpy(random_frame((height, width)))).numpy()
         for program in PROGRAMS:
             path = Path(folder) / f"{program}.pte"
             command = [sys.executable, __file__, "--variant", options.variant, "--size", options.size]
@@ -131,16 +171,29 @@ def main() -> None:
                 said.append(child.stdout.strip())
             size = path.stat().st_size / 1e6
             print(f"{program:12s}  {size:6.2f} MB, runs in {said[1]:>4} MB; {said[0]}", flush=True)
-            runs[program] = frame_time(path, (height, width))
-        times = {program: [] for program in PROGRAMS}
+            tolerance = 1e-4 if "fp32" in program else None
+            runs[program] = timed(program_run(path, (height, width)), expected, tolerance)
+        onnx = onnx_run(model, (height, width), Path(folder) / "model.onnx")
+        if onnx is not None:
+            runs[ONNX] = timed(onnx, expected, 1e-4)
+        times = {program: [] for program in runs}
         for _ in range(options.rounds):
             for program, run in runs.items():
                 times[program].append(run())
     for program, seconds in times.items():
         spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-        print(f"{program:12s}  median {np.median(seconds):.2f} s a frame ({spread}, {options.rounds} rounds)")
-    pairs = (("naive fp32", "fp32"), ("XNNPACK fp32", "fp32"), ("XNNPACK int8", "int8"), ("fp32", "int8"))
+        print(f"{program:17s}  median {np.median(seconds):.2f} s a frame ({spread}, {options.rounds} rounds)")
+    pairs = (
+        ("naive fp32", "fp32"),
+        (ONNX, "fp32"),
+        ("XNNPACK fp32", "fp32"),
+        ("XNNPACK fp32", "XNNPACK int8"),
+        ("XNNPACK int8", "int8"),
+        ("fp32", "int8"),
+    )
     for slow, fast in pairs:
+        if slow not in times:
+            continue
         ratios = np.array(times[slow]) / np.array(times[fast])
         print(f"{slow} / {fast}: {np.median(ratios):.2f} (paired, {ratios.min():.2f} to {ratios.max():.2f})")
 
