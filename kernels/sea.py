@@ -89,11 +89,22 @@ class SeaState(NamedTuple):
         )
 
 
-def banded_map(width: int, cells: int) -> tuple[Tensor, Tensor]:
-    """SEA's way from places to cells, which is linear: `map_weight` and `map_start` of `SeaWeights`.
+def upsampling_matrix(width: int, cells: int) -> Tensor:
+    """SEA's way from W places to K cells, which is linear: (K, W) float32.
 
     Each place is repeated to `cells` numbers, a zero is put at either end (the padding of a 1 x 1 convolution), and
     cell j is the mean of the numbers from floor(j (K + 2) / K) to ceil((j + 1) (K + 2) / K) - 1.
+
+    Args:
+        width: W, places.
+        cells: K, a multiple of W.
+    """
+    repeated = torch.eye(width, dtype=torch.float64).repeat_interleave(cells // width, dim=1)
+    return functional.adaptive_avg_pool1d(functional.pad(repeated, (1, 1)), cells).T.float()
+
+
+def banded_map(width: int, cells: int) -> tuple[Tensor, Tensor]:
+    """`upsampling_matrix` as `map_weight` and `map_start` of `SeaWeights`.
 
     Args:
         width: W, places.
@@ -102,10 +113,9 @@ def banded_map(width: int, cells: int) -> tuple[Tensor, Tensor]:
     Returns:
         (K, taps) float32 with 1 to 3 taps, and (K) int64.
     """
-    repeated = torch.eye(width, dtype=torch.float64).repeat_interleave(cells // width, dim=1)
-    means = functional.adaptive_avg_pool1d(functional.pad(repeated, (1, 1)), cells).T  # (K, W)
+    means = upsampling_matrix(width, cells)
     used = means != 0
     first = used.int().argmax(1)
     taps = int((width - used.flip(1).int().argmax(1) - first).max())
     start = first.clamp(max=width - taps)
-    return means.gather(1, start[:, None] + torch.arange(taps)).float(), start
+    return means.gather(1, start[:, None] + torch.arange(taps)), start

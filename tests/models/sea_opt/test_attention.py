@@ -24,7 +24,8 @@ def state_of(attention, capacity):
 
     size = attention.q_proj.out_features // attention.heads
     caches = [torch.full((attention.heads, capacity, size), torch.nan) for _ in range(2)]
-    return LayerState(*caches, attention.estimator.state())
+    estimator = attention.estimator
+    return LayerState(*caches, estimator.folded(), estimator.new_state(), [])
 
 
 def set_gates(attention, g0, g1):
@@ -36,13 +37,11 @@ def set_gates(attention, g0, g1):
 
 def by_steps(attention, hidden, chunks):
     """Outputs (1, T, D) and every row's scores (H, T, K) when a sequence comes in chunks."""
-    state, outputs, scores, start = state_of(attention, hidden.shape[1]), [], [], 0
-    hook = attention.estimator.register_forward_hook(lambda module, inputs, output: scores.append(output[0].scores[0]))
+    state, outputs, start = state_of(attention, hidden.shape[1]), [], 0
     for rows in hidden[0].split(chunks):
         outputs.append(attention.step(rows, state, start))
         start += len(rows)
-    hook.remove()
-    return torch.cat(outputs)[None], torch.cat(scores, 1)
+    return torch.cat(outputs)[None], torch.cat(state.scores, 1)
 
 
 @pytest.mark.parametrize(("heads", "size", "cells", "k_budget", "rows"), SHAPES)

@@ -96,14 +96,16 @@ class SEAAttention(DenseAttention):
         return estimator
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor | None]:
-        estimate, _ = self.estimator(q, k, v, self.estimator.state(len(q)))
+        estimate = self.estimator(q, k, v)
         chosen = chosen_cells(estimate.scores, self.k_budget)
         return mixed(masked_attention(q, k, v, chosen), estimate), estimate.scores
 
     def _attend_next(self, q: Tensor, k: Tensor, v: Tensor, state: LayerState, start_pos: int) -> Tensor:
+        assert state.weights is not None
         assert state.estimator is not None
-        estimate, state.estimator = self.estimator(q[None], k[None], v[None], state.estimator, start_pos)
-        scores, gates, v_mean = (part[0].contiguous() for part in estimate)
+        scores, gates, v_mean = ops.sea_estimate(q, k, v, start_pos, state.weights, state.estimator)
+        if state.scores is not None:
+            state.scores.append(scores)
         return ops.sparse_topk_attention(
             q, state.k_cache, state.v_cache, scores, gates, v_mean, start_pos, self.k_budget
         )

@@ -17,7 +17,8 @@ C = 2 H channels:
     attention_predictor_cnn.1.module.net.5.module.*   convolution, weight (H, C, 1, 1)
     attention_predictor_cnn.2.module.*       layer normalisation over K
 
-What a row needs of the past is a state of fixed size, so that whole sequences, chunks and single steps give the same.
+This is the form for whole sequences, with gradients. What a row needs of the past is a state of fixed size:
+`edgekit::sea_estimate` goes on from it, with the weights of `folded`.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .config import CHANNELS_PER_HEAD, CONV_DILATION, CONV_HISTORY, CONV_TAPS, UPSAMPLING, SEAConfig
+from edgekit.kernels.sea import SeaState, SeaWeights, banded_map, upsampling_matrix
+
+from .config import CHANNELS_PER_HEAD, CONV_DILATION, CONV_HISTORY, CONV_TAPS, SEAConfig
 from .selection import rows_seen
 
 #: Added to every feature, and to the denominator's sum of them, by performer-pytorch (MIT).
 FEATURE_FLOOR, SUM_FLOOR = 1e-3, 1e-6
-#: Rows whose pairs the linear attention multiplies out; earlier ones come from the state.
+#: Rows whose pairs the linear attention multiplies out; earlier ones come in sums.
 BLOCK = 64
 
 
@@ -49,23 +52,6 @@ class Estimate(NamedTuple):
     scores: Tensor
     gates: Tensor
     v_mean: Tensor
-
-
-class EstimatorState(NamedTuple):
-    """What the rows so far leave behind, float32.
-
-    Attributes:
-        key_values: (N, H, M, 2d): sum of the features of k times [E; v].
-        keys: (N, H, M): sum of the features of k.
-        values: (N, H, d): sum of v.
-        conv1_rows, conv2_rows: (N, C, 4, W): inputs of the two convolutions in the last four rows, oldest first.
-    """
-
-    key_values: Tensor
-    keys: Tensor
-    values: Tensor
-    conv1_rows: Tensor
-    conv2_rows: Tensor
 
 
 class SEAEstimator(nn.Module):
@@ -90,76 +76,75 @@ class SEAEstimator(nn.Module):
         net = nn.ModuleDict({"net": nn.ModuleDict({name: _wrapped(conv) for name, conv in convs.items()})})
         parts = (nn.LayerNorm(width), net, nn.LayerNorm(config.cells))
         self.attention_predictor_cnn = nn.ModuleList(_wrapped(part) for part in parts)
-        self.register_buffer("fold", upsampling_matrix(config.cells), persistent=False)
+        self.register_buffer("fold", upsampling_matrix(width, config.cells).T, persistent=False)
         self.fold: Tensor
 
-    def state(self, batch: int = 1) -> EstimatorState:
-        """The state before the first token: zeros."""
-        weight = self.convolution(0).weight
-        channels, (features, size) = weight.shape[0], self.performer.projection_matrix.shape
-        heads = channels // CHANNELS_PER_HEAD
-        history = (channels, CONV_HISTORY, self.config.width)
-        shapes = ((heads, features, 2 * size), (heads, features), (heads, size), history, history)
-        return EstimatorState(*(weight.new_zeros(batch, *shape) for shape in shapes))
-
-    def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, state: EstimatorState, start_pos: int = 0
-    ) -> tuple[Estimate, EstimatorState]:
-        """The next T rows.
-
-        Args:
-            q, k, v: (N, H, T, d) float32, q scaled already.
-            state: of the rows before.
-            start_pos: position of the first row; known at run time.
-        """
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Estimate:
+        """Of whole sequences: q, k, v (N, H, T, d) float32, q scaled already."""
         rows = q.shape[2]
-        position = self.v_eye_learned_causal[:, :, start_pos : start_pos + rows].expand_as(v)
-        context, key_values, keys = linear_attention(
-            self.performer(q), self.performer(k), torch.cat([position, v], -1), state.key_values, state.keys
-        )
+        position = self.v_eye_learned_causal[:, :, :rows].expand_as(v)
+        context = linear_attention(self.performer(q), self.performer(k), torch.cat([position, v], -1))
         code = self.attention_predictor_enc(torch.cat([context, v], -1))
-        v_sums = v.cumsum(2) + state.values[:, :, None]
-        v_mean = v_sums / rows_seen(start_pos, rows, v.device)[:, None]
+        v_mean = v.cumsum(2) / rows_seen(0, rows, v.device)[:, None]
         gates = torch.sigmoid(self.attention_predictor_dec_scaler(code))
-        scores, conv1_rows, conv2_rows = self._scores(code, state)
-        return Estimate(scores, gates, v_mean), EstimatorState(
-            key_values, keys, v_sums[:, :, -1], conv1_rows, conv2_rows
-        )
+        return Estimate(self._scores(code), gates, v_mean)
+
+    @torch.no_grad()
+    def folded(self) -> SeaWeights:
+        """The weights as `edgekit::sea_estimate` takes them, copies where they differ from the parameters."""
+        projection = self.performer.projection_matrix
+        enc, norm = self.attention_predictor_enc[:2]
+        gates, decoder = self.attention_predictor_dec_scaler[0], self.attention_predictor_dec_row[0]
+        row_norm, score_norm = (self.attention_predictor_cnn[place]["module"] for place in (0, 2))  # type: ignore[index]
+        conv1, conv2, mix = (self.convolution(place) for place in (0, 2, 5))
+        pairs = [(enc.weight, enc.bias), (norm.weight, norm.bias), (gates.weight, gates.bias)]
+        pairs += [(decoder.weight, decoder.bias), (row_norm.weight, row_norm.bias)]
+        pairs += [(conv.weight, conv.bias) for conv in (conv1, conv2)]
+        pairs += [(mix.weight.flatten(1), mix.bias), banded_map(self.config.width, self.config.cells)]
+        pairs += [(score_norm.weight, score_norm.bias)]
+        features = projection * projection.shape[1] ** -0.25
+        tensors = [features, self.v_eye_learned_causal[0, 0], *(tensor for pair in pairs for tensor in pair)]
+        return SeaWeights(*(tensor.detach().contiguous() for tensor in tensors))
+
+    def new_state(self) -> SeaState:
+        """The operator's state before the first token."""
+        features, size = self.performer.projection_matrix.shape
+        heads = self.convolution(5).out_channels
+        return SeaState.zeros(heads, size, features, self.config.width)
 
     def convolution(self, place: int) -> nn.Conv2d:
         """The convolution at a place of the authors' chain: 0, 2 or 5."""
         conv: nn.Conv2d = self.attention_predictor_cnn[1]["module"]["net"][str(place)]["module"]  # type: ignore[index]
         return conv
 
-    def _scores(self, code: Tensor, state: EstimatorState) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores (N, H, T, K) of codes (N, H, T, 2d), and the new histories of the convolutions."""
+    def _scores(self, code: Tensor) -> Tensor:
+        """Scores (N, H, T, K) of codes (N, H, T, 2d)."""
         batch, heads, rows, _ = code.shape
         first, last = (self.attention_predictor_cnn[place]["module"] for place in (0, 2))  # type: ignore[index]
         halves = self.attention_predictor_dec_row(code).view(batch, heads, rows, CHANNELS_PER_HEAD, self.config.width)
         image = first(halves.transpose(2, 3).flatten(1, 2))  # channels 2h and 2h + 1 are head h's
-        conv1_rows = torch.cat([state.conv1_rows, image], 2)
-        conv2_rows = torch.cat([state.conv2_rows, torch.relu(self.convolution(0)(conv1_rows))], 2)
-        image = torch.relu(self.convolution(2)(conv2_rows))
+        for place in (0, 2):
+            past = functional.pad(image, (0, 0, CONV_HISTORY, 0))
+            image = torch.relu(self.convolution(place)(past))
         # A 1x1 convolution on the widened image equals widening its output; zeros beside it leave the bias alone.
         mix = self.convolution(5)
         assert mix.bias is not None
-        scores = functional.conv2d(image, mix.weight) @ self.fold + mix.bias[:, None, None]
-        return last(scores), conv1_rows[:, :, rows:], conv2_rows[:, :, rows:]
+        scores: Tensor = last(functional.conv2d(image, mix.weight) @ self.fold + mix.bias[:, None, None])
+        return scores
 
 
-def linear_attention(
-    q: Tensor, k: Tensor, values: Tensor, key_values: Tensor, keys: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Causal linear attention (Katharopoulos et al. 2020, arXiv:2006.16236) that goes on from a state.
+def linear_attention(q: Tensor, k: Tensor, values: Tensor) -> Tensor:
+    """Causal linear attention (Katharopoulos et al. 2020, arXiv:2006.16236), block by block.
 
     Args:
         q, k: (N, H, T, M): features.
         values: (N, H, T, D).
-        key_values, keys: (N, H, M, D) and (N, H, M): sums over the rows before.
 
     Returns:
-        Contexts (N, H, T, D), and the sums after the last row.
+        Contexts (N, H, T, D).
     """
+    key_values = values.new_zeros(*k.shape[:2], k.shape[3], values.shape[3])
+    keys = k.new_zeros(*k.shape[:2], k.shape[3])
     contexts = []
     for q_rows, k_rows, rows in zip(q.split(BLOCK, 2), k.split(BLOCK, 2), values.split(BLOCK, 2), strict=True):
         pairs = (q_rows @ k_rows.transpose(2, 3)).tril()
@@ -168,7 +153,7 @@ def linear_attention(
         contexts.append(weighted / total)
         key_values = key_values + k_rows.transpose(2, 3) @ rows
         keys = keys + k_rows.sum(2)
-    return torch.cat(contexts, 2), key_values, keys
+    return torch.cat(contexts, 2)
 
 
 def orthogonal_features(count: int, size: int) -> Tensor:
@@ -178,14 +163,6 @@ def orthogonal_features(count: int, size: int) -> Tensor:
     """
     blocks = [torch.linalg.qr(torch.randn(size, size)).Q.T for _ in range(-(-count // size))]
     return torch.cat(blocks)[:count] * torch.randn(count, size).norm(dim=1, keepdim=True)
-
-
-def upsampling_matrix(cells: int) -> Tensor:
-    """The map (W, K) from the convolutions' width to cells: each place four times, a zero on both sides, and adaptive
-    average pooling from K + 2 back to K."""
-    padded = torch.zeros(cells // UPSAMPLING, cells + 2)
-    padded[:, 1:-1] = torch.eye(cells // UPSAMPLING).repeat_interleave(UPSAMPLING, dim=1)
-    return functional.adaptive_avg_pool1d(padded, cells)
 
 
 class _Features(nn.Module):
@@ -202,7 +179,7 @@ class _Features(nn.Module):
 
 
 def _causal_conv(channels: int) -> nn.Conv2d:
-    """Rows t - 4, t - 2 and t, from the four rows before and the rows themselves: time is not padded."""
+    """Rows t - 4, t - 2 and t; four rows before the first are put there by the caller."""
     return nn.Conv2d(channels, channels, CONV_TAPS, dilation=CONV_DILATION, padding=(0, CONV_DILATION))
 
 

@@ -173,8 +173,9 @@ class DecoderLayer(nn.Module):
         attention = self.self_attn
         size = attention.q_proj.out_features // attention.heads
         k_cache, v_cache = (attention.q_proj.weight.new_zeros(attention.heads, capacity, size) for _ in range(2))
-        estimator = attention.estimator.state() if isinstance(attention, SEAAttention) else None
-        return LayerState(k_cache, v_cache, estimator)
+        if not isinstance(attention, SEAAttention):
+            return LayerState(k_cache, v_cache)
+        return LayerState(k_cache, v_cache, attention.estimator.folded(), attention.estimator.new_state())
 
     def _finish(self, hidden: Tensor, attention: Tensor) -> Tensor:
         hidden = hidden + self._dropped(attention)

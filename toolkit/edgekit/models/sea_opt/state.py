@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .estimator import EstimatorState
+from edgekit.kernels.sea import SeaState, SeaWeights
 
 
 @dataclass
@@ -15,12 +15,16 @@ class LayerState:
 
     Attributes:
         k_cache, v_cache: (H, T_max, d) float32.
-        estimator: None for dense attention.
+        weights: the estimator's, folded; None for dense attention.
+        estimator: its state; None for dense attention.
+        scores: a list that gets the estimated scores (H, T, K) of all rows from now on; None to keep none.
     """
 
     k_cache: Tensor
     v_cache: Tensor
-    estimator: EstimatorState | None
+    weights: SeaWeights | None = None
+    estimator: SeaState | None = None
+    scores: list[Tensor] | None = None
 
 
 @dataclass

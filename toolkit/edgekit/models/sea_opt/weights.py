@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from edgekit.errors import EdgekitError
+from edgekit.kernels.sea import upsampling_matrix
 
 from .attention import SEAAttention
 from .config import CONV_TAPS, OPTConfig, SEAConfig
-from .estimator import upsampling_matrix
 from .opt import OPT
 
 ESTIMATOR = ".self_attn.perlin_self_attention.attention."
@@ -115,5 +115,5 @@ def build(config: OPTConfig, sea: SEAConfig | None, tensors: dict[str, Tensor], 
     for layer in module.decoder.layers:
         if isinstance(layer.self_attn, SEAAttention):
             estimator = layer.self_attn.estimator
-            estimator.fold = upsampling_matrix(estimator.config.cells)
+            estimator.fold = upsampling_matrix(estimator.config.width, estimator.config.cells).T
     return module
