@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.export import ExportedProgram
+from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from edgekit.errors import EdgekitError
@@ -17,7 +17,7 @@ Graphs = Mapping[str, ExportedProgram]
 
 
 def capture(module: nn.Module, methods: list[Method]) -> dict[str, ExportedProgram]:
-    """`torch.export` of each method, static shapes.
+    """`torch.export` of each method; shapes are static but where a method's inputs are dynamic.
 
     Raises:
         EdgekitError: the module cannot be captured, or does not run on the samples.
@@ -26,7 +26,7 @@ def capture(module: nn.Module, methods: list[Method]) -> dict[str, ExportedProgr
     for method in methods:
         try:
             with torch.no_grad():
-                graphs[method.spec.name] = torch.export.export(module, method.samples)
+                graphs[method.spec.name] = export_graph(method.module or module, method)
         except Exception as error:  # torch.export raises whatever the module raises
             shapes = ", ".join("x".join(map(str, sample.shape)) for sample in method.samples)
             raise EdgekitError(
@@ -34,6 +34,16 @@ def capture(module: nn.Module, methods: list[Method]) -> dict[str, ExportedProgr
                 f"(torch.export needs static control flow; see its message with -v)."
             ) from error
     return graphs
+
+
+def export_graph(module: nn.Module, method: Method) -> ExportedProgram:
+    """`torch.export` of one module for a method's inputs."""
+    shapes = tuple(
+        {0: Dim(f"{spec.name}_rows", min=1, max=spec.shape[0])} if spec.dynamic else None for spec in method.spec.inputs
+    )
+    dynamic = any(spec.dynamic for spec in method.spec.inputs)
+    # By position, whatever the module calls them.
+    return torch.export.export(module, method.samples, dynamic_shapes=shapes if dynamic else None)
 
 
 def _first_line(error: Exception) -> str:

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 import executorch.kernels.quantized  # noqa: F401 (registers the out variants of quantized_decomposed)
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-from executorch.exir import EdgeCompileConfig, ExecutorchProgramManager, to_edge_transform_and_lower
+from executorch.exir import (
+    EdgeCompileConfig,
+    ExecutorchBackendConfig,
+    ExecutorchProgramManager,
+    to_edge_transform_and_lower,
+)
+from executorch.exir.passes import MemoryPlanningPass
+from torch.export import ExportedProgram
 
 from edgekit.errors import EdgekitError
 from edgekit.export.capture import Graphs
@@ -49,7 +56,14 @@ def lower(graphs: Graphs) -> LoweredProgram:
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
             macs = {name: count_macs(edge.exported_program(name).graph_module) for name in graphs}
-            manager = edge.to_executorch()
+            # Buffers that a method changes are the same memory in every method.
+            planning = MemoryPlanningPass(share_mutable_buffers=True)
+            # The fusion turns rounded word embeddings into one operator; it is for nothing else.
+            fusion = any(_calls(graph, "torchao") for graph in graphs.values())
+            config = ExecutorchBackendConfig(
+                memory_planning_pass=planning, emit_mutable_buffer_names=True, do_quant_fusion_and_const_prop=fusion
+            )
+            manager = edge.to_executorch(config)
     except Exception as error:  # its passes raise many kinds
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[0].strip().rstrip(".") if lines else type(error).__name__
@@ -62,3 +76,8 @@ def lower(graphs: Graphs) -> LoweredProgram:
     }
     delegates = {delegate.id for plan in plans for delegate in plan.delegates}
     return LoweredProgram(bytes(manager.buffer), manager, tuple(sorted(operators)), tuple(sorted(delegates)), macs)
+
+
+def _calls(graph: ExportedProgram, namespace: str) -> bool:
+    """Whether a graph calls an operator of a namespace."""
+    return any(getattr(node.target, "namespace", None) == namespace for node in graph.graph.nodes)

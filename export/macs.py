@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-import torch
 from executorch.exir.lowered_backend_module import LoweredBackendModule
 from torch.fx import GraphModule, Node
+
+from edgekit.kernels.sea import SeaWeights
 
 
 @dataclass
@@ -81,13 +82,13 @@ def node_macs(node: Node) -> int:
     return formula(node) if formula is not None else 0
 
 
-def _shape(argument: Any) -> torch.Size:
-    shape: torch.Size = argument.meta["val"].shape
-    return shape
+def _shape(argument: Any) -> tuple[int, ...]:
+    """A dynamic size counts as large as in the sample, which is the largest."""
+    return tuple(size if isinstance(size, int) else int(size.node.hint) for size in argument.meta["val"].shape)
 
 
 def _output(node: Node) -> int:
-    return prod(node.meta["val"].shape)
+    return prod(_shape(node))
 
 
 def _product(node: Node) -> int:
@@ -116,6 +117,33 @@ def _attention(node: Node) -> int:
     return prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
+def _cached_attention(node: Node) -> int:
+    """Dense attention of (1, T, H, d) to all that the caches (1, T_max, H, d) have room for."""
+    query, cache = _shape(node.args[0]), _shape(node.args[3])
+    return 2 * prod(query) * cache[1]
+
+
+def _sparse_attention(node: Node) -> int:
+    """Each head and row attends to k_budget tokens on average, and to no more than the cache holds."""
+    query, cache = _shape(node.args[0]), _shape(node.args[1])
+    budget: int = node.args[7]  # type: ignore[assignment]
+    return 2 * prod(query) * min(budget, cache[1])
+
+
+def _estimate(node: Node) -> int:
+    """Linear attention, the encoder, gates and decoder of each head, two convolutions of 9 taps, mix and map."""
+    heads, rows, size = _shape(node.args[0])
+    weights = SeaWeights(*node.args[4])  # type: ignore[misc]
+    features, cells = _shape(weights.projection)[0], _shape(weights.map_start)[0]
+    width, taps = _shape(weights.row_norm_weight)[0], _shape(weights.map_weight)[1]
+    linear = heads * (2 * size * features + 4 * size * features)
+    dense = heads * sum(
+        prod(_shape(weight)) for weight in (weights.encoder_weight, weights.gates_weight, weights.decoder_weight)
+    )
+    convolutions = width * sum(prod(_shape(weight)) for weight in (weights.conv1_weight, weights.conv2_weight))
+    return rows * (linear + dense + convolutions + width * prod(_shape(weights.mix_weight)) + heads * cells * taps)
+
+
 _FORMULAS: dict[str, Callable[[Node], int]] = {
     "linear": _product,
     "mm": _product,
@@ -131,6 +159,9 @@ _FORMULAS: dict[str, Callable[[Node], int]] = {
     "conv_transpose2d": _transposed_convolution,
     "conv_transpose3d": _transposed_convolution,
     "scaled_dot_product_attention": _attention,
+    "sdpa_with_kv_cache": _cached_attention,
+    "sparse_topk_attention": _sparse_attention,
+    "sea_estimate": _estimate,
 }
 
 

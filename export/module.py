@@ -16,7 +16,7 @@ from edgekit.bundle import Bundle
 from edgekit.devices.profile import load_profile
 from edgekit.errors import UsageError
 from edgekit.export.pipeline import bundle_name, export
-from edgekit.export.recipes import find_recipe
+from edgekit.export.recipes import choose_recipe
 from edgekit.export.verify import eager_outputs
 from edgekit.models.model import Method, Metric, Model, Predict
 from edgekit.tensors import MethodSpec, TensorSpec
@@ -60,7 +60,7 @@ def export_module(
         EdgekitError: the module cannot be captured or lowered.
     """
     profile = load_profile(device)
-    chosen = find_recipe(recipe or profile.default_recipe)
+    chosen = choose_recipe(recipe, profile.default_recipe, ModuleModel.recipes, "a module of your own")
     if chosen.calibration_samples and calibration is None:
         warnings.warn(f"{chosen.name} is calibrated on random numbers: give real inputs as calibration=.", stacklevel=2)
     model = ModuleModel(module, sample_inputs, name, calibration, tuple(keep_fp32), seed)

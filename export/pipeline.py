@@ -18,7 +18,7 @@ from edgekit.export import executorch, verify
 from edgekit.export.capture import capture, state_bytes
 from edgekit.export.memory import memory_parts
 from edgekit.export.operators import choose_operators
-from edgekit.export.quantize import quantize
+from edgekit.export.quantize import quantize, quantize_weights
 from edgekit.export.recipes import Recipe
 from edgekit.models.model import Model
 from edgekit.session import Session
@@ -73,6 +73,9 @@ def export(
     specs = [method.spec for method in methods]
 
     on_stage("capture")
+    for method in methods:
+        if method.module is not None:
+            quantize_weights(method.module, recipe)
     graphs = choose_operators(capture(model.device_module, methods), recipe, device, model.keep_fp32)
     on_stage("quantize")
     graphs = quantize(model, graphs, methods, recipe)
@@ -102,6 +105,8 @@ def export(
     }
     with writing(target, force) as folder:
         (folder / PROGRAM_FILE).write_bytes(lowered.data)
+        for name, content in model.files().items():
+            (folder / name).write_bytes(content)
         verify.save_samples(verify.make_samples(model, methods), folder)
         # Sealed once so that verification runs what the device will: the files, by way of a session.
         seal(folder, fields)

@@ -1,7 +1,8 @@
-"""Quantize: a recipe applied to captured graphs."""
+"""Quantize: a recipe applied to captured graphs, or to the weights of modules before they are captured."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,18 +12,51 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
     get_symmetric_quantization_config,
 )
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
+from torch import nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torchao.quantization.pt2e.observer import MinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from edgekit.errors import EdgekitError
-from edgekit.export.capture import Graphs, inside
+from edgekit.export.capture import Graphs, export_graph, inside
 from edgekit.export.recipes import Recipe
 from edgekit.models.model import Method, Model
+from edgekit.native_log import captured_stderr
 
 #: XNNPACK's own bound: a smaller step of an activation has no fixed-point form.
 SMALLEST_SCALE = 2**-12
+
+
+#: Weights that share a scale in int4.
+GROUP = 32
+
+
+def quantize_weights(module: nn.Module, recipe: Recipe) -> None:
+    """For recipes that need no calibration: rounds a module's linear layers and word embeddings, in place.
+
+    Layers that are rounded already are left alone, as are linear layers whose rows are no multiple of a group.
+    """
+    if recipe.activations != "int8 dynamic":
+        return
+    with captured_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torchao.quantization import quantize_
+        from torchao.quantization.granularity import PerAxis, PerGroup
+        from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig
+
+        group = GROUP if recipe.weights == "int4" else 1
+        linear = Int8DynamicActivationIntxWeightConfig(
+            weight_dtype=torch.int4 if recipe.weights == "int4" else torch.int8,
+            weight_granularity=PerGroup(GROUP) if recipe.weights == "int4" else PerAxis(0),
+        )
+        quantize_(module, linear, lambda part, name: _is_plain(part, nn.Linear) and part.in_features % group == 0)
+        words = IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0))
+        quantize_(module, words, lambda part, name: _is_plain(part, nn.Embedding))
+
+
+def _is_plain(part: nn.Module, kind: type[nn.Module]) -> bool:
+    return isinstance(part, kind) and type(part.weight.data) is torch.Tensor
 
 
 def quantize(model: Model, graphs: Graphs, methods: list[Method], recipe: Recipe) -> dict[str, ExportedProgram]:
@@ -31,7 +65,7 @@ def quantize(model: Model, graphs: Graphs, methods: list[Method], recipe: Recipe
     Raises:
         EdgekitError: a module to be kept in fp32 does not exist.
     """
-    if recipe.activations == "float32":
+    if recipe.activations != "int8":
         return dict(graphs)
     known = {name for name, _ in model.device_module.named_modules()}
     for name in model.keep_fp32:
@@ -52,7 +86,7 @@ def quantize(model: Model, graphs: Graphs, methods: list[Method], recipe: Recipe
                 prepared(*(value.contiguous() for value in inputs))
             converted = convert_pt2e(prepared)
             _round_weights(converted, model.keep_fp32)
-            quantized[method.spec.name] = torch.export.export(converted, method.samples)
+            quantized[method.spec.name] = export_graph(converted, method)
     return quantized
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from edgekit.errors import unknown_name
+from edgekit.errors import UsageError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Recipe:
         name: as on the command line.
         summary: one line for people.
         weights: dtype of the delegate's weights.
-        activations: dtype of the delegate's activations.
+        activations: dtype of the delegate's activations; "int8 dynamic" finds their range at every call.
         calibration_samples: inputs per method that the observers see; 0 if none are needed.
         max_relative_error: gate: largest error of any output, as a share of that output's range.
         min_snr_db: gate: signal-to-noise ratio of every output against eager fp32, in dB.
@@ -24,8 +25,8 @@ class Recipe:
 
     name: str
     summary: str
-    weights: Literal["float32", "int8"]
-    activations: Literal["float32", "int8"]
+    weights: Literal["float32", "int8", "int4"]
+    activations: Literal["float32", "int8", "int8 dynamic"]
     calibration_samples: int = 0
     max_relative_error: float | None = None
     min_snr_db: float | None = None
@@ -46,6 +47,20 @@ _RECIPES = {
             calibration_samples=128,
             min_snr_db=10.0,  # the error has a tenth of the power of what the output says
         ),
+        Recipe(
+            "int8-dynamic",
+            "int8 weights per output channel, activations in int8 by their range at every call; linear layers",
+            "int8",
+            "int8 dynamic",
+            min_snr_db=10.0,
+        ),
+        Recipe(
+            "int4",
+            "int4 weights in groups of 32, activations in int8 by their range at every call; linear layers",
+            "int4",
+            "int8 dynamic",
+            min_snr_db=10.0,
+        ),
     )
 }
 
@@ -64,3 +79,21 @@ def find_recipe(name: str) -> Recipe:
     if name.lower() not in _RECIPES:
         raise unknown_name("recipe", name, list(_RECIPES), "edgekit list recipes")
     return _RECIPES[name.lower()]
+
+
+def choose_recipe(name: str | None, default: str, taken: Sequence[str], model: str) -> Recipe:
+    """The recipe for a model.
+
+    Args:
+        name: what the user asked for; None for the default.
+        default: of the device; the model's first where the model does not take it.
+        taken: names that the model takes.
+        model: its name.
+
+    Raises:
+        UsageError: unknown, or not for this model.
+    """
+    recipe = find_recipe(name or (default if default in taken else taken[0]))
+    if recipe.name not in taken:
+        raise UsageError(f"{model} takes {', '.join(taken)}, not {recipe.name}: choose one of them with --recipe.")
+    return recipe

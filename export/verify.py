@@ -86,20 +86,24 @@ def eager_outputs(module: nn.Module, inputs: Sequence[Tensor]) -> tuple[Array, .
 
 
 def make_samples(model: Model, methods: list[Method]) -> list[Sample]:
-    """Verification inputs of every method with the eager model's outputs."""
-    samples = []
-    for method in methods:
+    """Verification inputs of every method with the eager model's outputs, in the order they are to be run in."""
+
+    def count(method: Method) -> int:
         size = sum(spec.nbytes for spec in (*method.spec.inputs, *method.spec.outputs))
-        count = max(1, min(MAX_SAMPLES, MAX_SAMPLE_BYTES // max(size, 1)))
-        for inputs in model.verification(method, count):
-            outputs = eager_outputs(model.reference, inputs)
-            samples.append(Sample(method.spec.name, tuple(tensor.numpy() for tensor in inputs), outputs))
+        return max(1, min(MAX_SAMPLES, MAX_SAMPLE_BYTES // max(size, 1)))
+
+    samples = []
+    for method, inputs in model.verification_calls(methods, count):
+        outputs = eager_outputs(method.reference or model.reference, inputs)
+        samples.append(Sample(method.spec.name, tuple(tensor.numpy() for tensor in inputs), outputs))
     return samples
 
 
 def save_samples(samples: list[Sample], folder: Path) -> None:
     tensors = {
-        f"{index}.{sample.method}.{kind}.{position}": np.ascontiguousarray(array)
+        f"{index}.{sample.method}.{kind}.{position}": np.asarray(
+            array, order="C"
+        )  # ascontiguousarray would make a scalar (1,)
         for index, sample in enumerate(samples)
         for kind, arrays in (("in", sample.inputs), ("out", sample.outputs))
         for position, array in enumerate(arrays)
@@ -131,27 +135,29 @@ def load_samples(folder: Path, methods: Iterable[MethodSpec]) -> list[Sample]:
 
 
 def measure(session: Session, samples: list[Sample]) -> list[OutputError]:
-    """Runs every sample through a session and compares."""
+    """Runs every sample through a session, in order, and compares."""
+    answers = [_answer(session, sample) for sample in samples]
     errors = []
     for method in session.methods:
-        mine = [sample for sample in samples if sample.method == method.name]
-        answers = _answers(session, method, mine)
+        pairs = [pair for pair in zip(samples, answers, strict=True) if pair[0].method == method.name]
+        if not pairs:
+            continue
         for position, spec in enumerate(method.outputs):
-            expected = [sample.outputs[position].astype(np.float64) for sample in mine]
-            actual = [answer[position].astype(np.float64) for answer in answers]
+            expected = [sample.outputs[position].astype(np.float64) for sample, _ in pairs]
+            actual = [answer[position].astype(np.float64) for _, answer in pairs]
             errors.append(_compare(method.name, spec.name, expected, actual))
     return errors
 
 
-def _answers(session: Session, method: MethodSpec, samples: list[Sample]) -> list[list[Array]]:
+def _answer(session: Session, sample: Sample) -> list[Array]:
     with captured_stderr() as log:
         try:
-            return [session.run(*sample.inputs, method=method.name) for sample in samples]
+            return session.run(*sample.inputs, method=sample.method)
         except EdgekitError as error:
             failure = error
     outside = ", ".join(session.program.operators) or "none"
     raise EdgekitError(
-        f"method {method.name!r} cannot run: {log.errors() or failure} (kernels outside the delegate: {outside}): "
+        f"method {sample.method!r} cannot run: {log.errors() or failure} (kernels outside the delegate: {outside}): "
         f"rewrite the module without what they do not take."
     ) from failure
 

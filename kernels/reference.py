@@ -64,6 +64,21 @@ def cell_count(heads: int, cells: int, tokens: int, k_budget: int) -> int:
     return max(1, min(heads * cells, round(Fraction(heads * k_budget * cells, tokens))))
 
 
+def chosen_tokens(scores: Tensor, start_pos: int, k_budget: int) -> Tensor:
+    """The tokens (H, T, start_pos + T) bool that rows attend to by scores (H, T, K) of their cells."""
+    heads, rows, cells = scores.shape
+    ranked = _ranked(scores.log_softmax(-1).transpose(0, 1).flatten(1))
+    chosen = torch.zeros_like(ranked, dtype=torch.bool)
+    for row in range(rows):
+        chosen[row, ranked[row, : cell_count(heads, cells, start_pos + row + 1, k_budget)]] = True
+    token = torch.arange(start_pos + rows, device=scores.device)
+    seen = torch.arange(start_pos + 1, start_pos + rows + 1, device=scores.device)[:, None]
+    # The reference's own map from tokens to cells, which is exact for powers of two.
+    cell = ((token.double() + 0.5) / seen * cells - 1e-4).floor().long().clamp(0, cells - 1)
+    alive = chosen.view(rows, heads, cells).gather(2, cell[:, None].expand(-1, heads, -1)) & (token < seen)[:, None]
+    return alive.transpose(0, 1)
+
+
 def sparse_topk_attention(
     q: Tensor,
     k_cache: Tensor,
@@ -77,7 +92,7 @@ def sparse_topk_attention(
     v_scale: Tensor | None = None,
 ) -> Tensor:
     """See `edgekit.kernels.ops`: attention to all tokens with a mask. The number of cells must be a power of two."""
-    (heads, rows, _), cells, end = q.shape, scores.shape[-1], start_pos + q.shape[1]
+    rows, end = q.shape[1], start_pos + q.shape[1]
     if start_pos < 0 or end > k_cache.shape[1]:
         raise RuntimeError(
             f"sparse_topk_attention: start_pos is {start_pos}, the rows {rows}, the cache {k_cache.shape[1]}."
@@ -85,16 +100,7 @@ def sparse_topk_attention(
     k, v = k_cache[:, :end].float(), v_cache[:, :end].float()
     if k_scale is not None and v_scale is not None:
         k, v = k * k_scale[:, :end, None], v * v_scale[:, :end, None]
-    ranked = _ranked(scores.log_softmax(-1).transpose(0, 1).flatten(1))
-    chosen = torch.zeros_like(ranked, dtype=torch.bool)
-    for row in range(rows):
-        chosen[row, ranked[row, : cell_count(heads, cells, start_pos + row + 1, k_budget)]] = True
-    token = torch.arange(end, device=q.device)
-    seen = torch.arange(start_pos + 1, end + 1, device=q.device)[:, None]
-    # The reference's own map from tokens to cells, which is exact for powers of two.
-    cell = ((token.double() + 0.5) / seen * cells - 1e-4).floor().long().clamp(0, cells - 1)
-    alive = chosen.view(rows, heads, cells).gather(2, cell[:, None].expand(-1, heads, -1)) & (token < seen)[:, None]
-    mask = alive.transpose(0, 1)
+    mask = chosen_tokens(scores, start_pos, k_budget)
     weights = (q @ k.transpose(1, 2)).masked_fill(~mask, -torch.inf).softmax(-1)
     attention = torch.where(mask.any(-1, keepdim=True), weights, 0) @ v
     g0, g1 = gates[..., :1], gates[..., 1:]

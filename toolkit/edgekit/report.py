@@ -177,7 +177,7 @@ def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def print_calibration(bundles: Sequence[Bundle]) -> None:
     """What int8 learned its ranges from, one line for all bundles; nothing for bundles without calibration."""
-    models = [bundle.manifest["model"] for bundle in bundles if bundle.manifest["recipe"].startswith("int8")]
+    models = [bundle.manifest["model"] for bundle in bundles if bundle.manifest["recipe"] == "int8"]
     sources = [f"{model['name']} on {model['calibrated_on']}" for model in models]
     if sources:
         print(f"Calibrated: {', '.join(sources)}{GENERATED_HINT if any(map(_made_up, sources)) else ''}.")

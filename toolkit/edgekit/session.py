@@ -25,8 +25,12 @@ def _load_ours() -> None:
     load_executorch_binding()
 
 
+def _load_llama() -> None:
+    importlib.import_module("executorch.extension.llm.custom_ops.custom_ops")
+
+
 #: What registers the operators of a namespace that the stock runtime does not bring along.
-_LOADERS = {"quantized_decomposed": _load_quantized, "edgekit": _load_ours}
+_LOADERS = {"quantized_decomposed": _load_quantized, "edgekit": _load_ours, "llama": _load_llama}
 
 
 class Session:

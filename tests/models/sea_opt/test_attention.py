@@ -41,7 +41,7 @@ def by_steps(attention, hidden, chunks):
     for rows in hidden[0].split(chunks):
         outputs.append(attention.step(rows, state, start))
         start += len(rows)
-    return torch.cat(outputs)[None], torch.cat(state.scores, 1)
+    return torch.cat(outputs)[None], torch.cat([traced.scores for traced in state.trace], 1)
 
 
 @pytest.mark.parametrize(("heads", "size", "cells", "k_budget", "rows"), SHAPES)

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.models.sea_opt import huggingface
 from edgekit.models.sea_opt.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgekit.models.sea_opt.tokenizer import Tokenizer
 from edgekit.models.sea_opt.weights import ESTIMATOR
+from edgekit.tokenizer import Tokenizer
 
 from .conftest import SMALL
 
@@ -47,7 +47,6 @@ def refused(path, *words, kind=EdgekitError):
 def test_our_file(build, tmp_path, sea):
     config = replace(SMALL, vocab_size=300)
     module = build(config) if sea else build(config, None)
-    pytest.importorskip("tokenizers", reason="the file holds a tokenizer")
     tokenizer = Tokenizer.train(["to be or not to be"], 300)
     path = tmp_path / "model.safetensors"
     save_checkpoint(Checkpoint(module, tokenizer, {"data": "words", "steps": 7}), path)

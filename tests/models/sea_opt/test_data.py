@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.models.sea_opt.data import documents, hold_out, load_corpus
+from edgekit.models.sea_opt.data import documents, hold_out, load_corpus, token_stream
 from edgekit.models.sea_opt.perplexity import count_words, windows
-from edgekit.models.sea_opt.tokenizer import Tokenizer
+from edgekit.tokenizer import Tokenizer
 
 
 def test_parts_of_a_folder(tmp_path):
@@ -55,41 +55,8 @@ def test_windows_predict_every_token_but_the_first_once():
     assert count_words(" one  two\nthree ") == 3
 
 
-def test_a_trained_tokenizer_gives_the_text_back(words):
-    pytest.importorskip("tokenizers", reason="trains a tokenizer")
-    text = (words / "one.txt").read_text()
-    tokenizer = Tokenizer.train([text], 300)
-    again = Tokenizer.from_json(tokenizer.to_json())
-    assert tokenizer.to_json() == Tokenizer.train([text], 300).to_json()
-    assert 256 < tokenizer.size == again.size <= 300
-    for sample in (text, "the red cat", "naïve Ω </s> \t\n"):
-        tokens = again.encode(sample)
-        assert torch.equal(tokens, tokenizer.encode(sample))
-        assert again.decode(tokens) == sample or "</s>" in sample
-    assert len(again.encode(text)) < len(text) / 2
-    ends = [tokens[-1].item() for tokens in documents(again, [text, "a"])]
-    assert ends == [again.end] * 2 == [0, 0]
-
-
-def test_opts_own_tokenizer(data_root):
-    pytest.importorskip("tokenizers", reason="reads OPT's tokenizer")
-    folder = data_root / "opt_tokenizer"
-    if not folder.is_dir():
-        pytest.skip(f"no OPT tokenizer in {folder}")
-    tokenizer = Tokenizer.from_folder(folder)
-    assert tokenizer is not None
-    assert tokenizer.size == 50265
-    # As in the model card of facebook/opt-125m, less the token that begins a text there.
-    assert tokenizer.encode("Hello, I'm am conscious").tolist()[:3] == [31414, 6, 38]
-    assert tokenizer.decode(tokenizer.encode("Ω is a letter.")) == "Ω is a letter."
-
-
-def test_a_damaged_tokenizer(tmp_path):
-    pytest.importorskip("tokenizers", reason="reads a tokenizer")
-    assert Tokenizer.from_folder(tmp_path) is None
-    (tmp_path / "vocab.json").write_text("{")
-    (tmp_path / "merges.txt").write_text("")
-    with pytest.raises(EdgekitError, match=r"the tokenizer in .* is damaged"):
-        Tokenizer.from_folder(tmp_path)
-    with pytest.raises(EdgekitError, match="tokenizer is damaged"):
-        Tokenizer.from_json("{")
+def test_documents_end(words):
+    texts = [(words / "one.txt").read_text(), "a"]
+    tokenizer = Tokenizer.train(texts, 300)
+    assert [tokens[-1].item() for tokens in documents(tokenizer, texts)] == [tokenizer.end] * 2 == [0, 0]
+    assert token_stream(tokenizer, texts).tolist() == [token for text in texts for token in tokenizer.encode(text)]

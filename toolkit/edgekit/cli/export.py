@@ -82,9 +82,10 @@ def command(
                     f"{option} belongs to one model: name it, such as `edgekit export {entries[0].name} ...`."
                 )
 
-    from edgekit.export.recipes import find_recipe
+    from edgekit.export.recipes import choose_recipe, find_recipe
 
-    chosen = find_recipe(recipe or profile.default_recipe)
+    if recipe is not None:
+        find_recipe(recipe)
 
     from edgekit.export.pipeline import FAST_SHARE, STAGES, bundle_name, check_request, export
     from edgekit.models.model import Request
@@ -95,9 +96,10 @@ def command(
     jobs = []
     for entry in entries:
         model = entry.load(request)
+        chosen = choose_recipe(recipe, profile.default_recipe, model.recipes, model.name)
         target = output_dir / bundle_name(model, profile, chosen)
         check_request(profile, target, force)
-        jobs.append((model, target))
+        jobs.append((model, chosen, target))
     if dry_run:
         planned = [
             {
@@ -106,7 +108,7 @@ def command(
                 "methods": [m.spec.name for m in model.methods()],
                 "path": str(target),
             }
-            for model, target in jobs
+            for model, chosen, target in jobs
         ]
         if as_json:
             print_json({"planned": planned})
@@ -117,7 +119,7 @@ def command(
 
     bundles = []
     with display(quiet) as progress:
-        for model, target in jobs:
+        for model, chosen, target in jobs:
             progress.start(target.name, len(STAGES))
             first = True
 
@@ -161,4 +163,6 @@ def _next_step(bundle: object) -> str:
         return f"run {bundle.path} --input SERIES.csv"
     if bundle.manifest["pipeline"]["name"] == "segment":
         return f"run {bundle.path} --input IMAGE.png"
+    if bundle.manifest["pipeline"]["name"] == "generate_text":
+        return f'run {bundle.path} --prompt "TEXT"'
     return f"inspect {bundle.path}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import click
@@ -14,6 +14,7 @@ from edgekit.errors import UsageError
 #: The part of this command that knows a task.
 TASKS = {
     "detect_anomalies": "edgekit.cli.run_detect_anomalies",
+    "generate_text": "edgekit.cli.run_generate_text",
     "segment": "edgekit.cli.run_segment",
     "tensors": "edgekit.cli.run_tensors",
 }
@@ -29,19 +30,38 @@ class RunRequest:
     picture: Path | None = None
     size: tuple[int, int] | None = None
     fit: str | None = None
+    prompt: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    seed: int | None = None
+    attention: Path | None = None
+    layer: int | None = None
+    head: int | None = None
     force: bool = False
     as_json: bool = False
     quiet: bool = False
 
-    def refuse(self, *options: str) -> None:
-        """For a task that does not take some options.
+    def take(self, *options: str) -> None:
+        """For a task that takes no more than these options, --force, --json and --quiet.
 
         Raises:
-            UsageError: one of them was given.
+            UsageError: another one was given.
         """
-        for option in options:
-            if getattr(self, option) is not None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            given = value is not None and value is not False and value != ()
+            if given and field.name not in {*options, "force", "as_json", "quiet"}:
+                option = "input" if field.name == "inputs" else field.name.replace("_", "-")
                 raise UsageError(f"--{option} does not belong to this bundle's task: leave it out.")
+
+    def need_inputs(self) -> None:
+        """For a task that takes files.
+
+        Raises:
+            UsageError: there are none.
+        """
+        if not self.inputs:
+            raise UsageError("this bundle takes a file: give it with --input FILE.")
 
     def check_free(self, path: Path) -> None:
         """For a file that is to be written.
@@ -59,10 +79,9 @@ class RunRequest:
     "--input",
     "inputs",
     type=PATH,
-    required=True,
     multiple=True,
     metavar="FILE",
-    help="A series (.csv, .npy) or an image (PNG, JPEG, TIFF, BMP); images: repeatable.",
+    help="A series (.csv, .npy), an image (PNG, JPEG, TIFF, BMP; repeatable), or a prompt (.txt).",
 )
 @click.option(
     "--output",
@@ -84,6 +103,20 @@ class RunRequest:
     help="Objects: how an image comes to the frame size; default: resize. Tiles overlap and are exact, where the "
     "model allows it.",
 )
+@click.option("--prompt", metavar="TEXT", help="Text: what to go on with.")
+@click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Text: most tokens to add; default: 100.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    metavar="T",
+    help="Text: 0 takes the likeliest token, which is the default; higher is more varied.",
+)
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Text: of the draws; default: 0.")
+@click.option(
+    "--attention", type=PATH, metavar="FILE.png", help="Text: draw what a head estimates, and what it attends to."
+)
+@click.option("--layer", type=click.IntRange(min=1), metavar="N", help="Of --attention, from 1; default: 1.")
+@click.option("--head", type=click.IntRange(min=1), metavar="N", help="Of --attention, from 1; default: 1.")
 @force_option
 @json_option
 @verbosity_options
@@ -95,21 +128,46 @@ def command(
     picture: Path | None,
     size: tuple[int, int] | None,
     fit: str | None,
+    prompt: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+    seed: int | None,
+    attention: Path | None,
+    layer: int | None,
+    head: int | None,
     force: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Run BUNDLE on a FILE.
+    """Run BUNDLE on a FILE or a prompt.
 
     Anomaly detection takes a series (rows by channels, .csv or .npy) and gives each row's score and alarm with the
     channels ranked by their share in it. Segmentation takes images and gives a mask and a list of objects each. A
-    bundle of your own module takes one .npy file per input.
+    language model takes a prompt (--prompt, or a .txt file) and goes on with it. A bundle of your own module takes one
+    .npy file per input.
     """
     from edgekit.bundle import Bundle
     from edgekit.errors import EdgekitError
 
-    request = RunRequest(inputs, output, threshold, picture, size, fit, force, as_json, quiet)
-    for path in (output, picture):
+    request = RunRequest(
+        inputs,
+        output,
+        threshold,
+        picture,
+        size,
+        fit,
+        prompt,
+        max_tokens,
+        temperature,
+        seed,
+        attention,
+        layer,
+        head,
+        force,
+        as_json,
+        quiet,
+    )
+    for path in (output, picture, attention):
         if path is not None and not path.is_dir():
             request.check_free(path)
     opened = Bundle.open(bundle)

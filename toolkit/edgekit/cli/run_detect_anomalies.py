@@ -27,7 +27,8 @@ SHOWN_CHANNELS = 5
 
 def run(bundle: Bundle, request: RunRequest) -> None:
     """Scores one series; prints its alarms, writes every row on request."""
-    request.refuse("size", "fit")
+    request.take("inputs", "output", "picture", "threshold")
+    request.need_inputs()
     inputs, output, picture = request.inputs, request.output, request.picture
     if len(inputs) != 1:
         raise UsageError("anomaly detection takes one --input series.")

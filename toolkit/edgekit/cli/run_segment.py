@@ -29,6 +29,8 @@ CSV_COLUMNS = ("object", "row", "column", "top", "left", "bottom", "right", "are
 
 def run(bundle: Bundle, request: RunRequest) -> None:
     """Segments every image; prints their objects, writes what was asked for."""
+    request.take("inputs", "output", "threshold", "picture", "size", "fit")
+    request.need_inputs()
     fit, threshold = _fit(request.fit), _threshold(request.threshold)
     # Measures of whole images that are cut into tiles would take minutes.
     stages = _stage_names(bundle) if fit != "tile" else []

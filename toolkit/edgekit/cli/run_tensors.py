@@ -17,7 +17,8 @@ from edgekit.session import Session
 
 def run(bundle: Bundle, request: RunRequest) -> None:
     """One `.npy` per input; the method is picked by their shapes."""
-    request.refuse("threshold", "picture", "size", "fit")
+    request.take("inputs", "output")
+    request.need_inputs()
     inputs, output = request.inputs, request.output
     if output is not None and output.suffix != ".npz":
         raise UsageError(f"{output}: tensors are written as .npz.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +18,19 @@ Predict = Callable[[str, tuple[Array, ...]], Sequence[Array]]
 
 @dataclass(frozen=True)
 class Method:
-    """One method to export: its description and sample inputs of its shapes."""
+    """One method to export.
+
+    Attributes:
+        spec: its description.
+        samples: inputs of its shapes, the largest where a dimension is dynamic.
+        module: what is captured, where it is not the model's `device_module`.
+        reference: what its answers are compared with, where it is not the model's `reference`.
+    """
 
     spec: MethodSpec
     samples: tuple[Tensor, ...]
+    module: nn.Module | None = None
+    reference: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,8 @@ class Request:
 class Model(ABC):
     """One system of the zoo, loaded: module, sample inputs, calibration data, task metric."""
 
+    #: Recipes that the model takes; the first stands in for a device's default that is not among them.
+    recipes: tuple[str, ...] = ("int8", "fp32")
     #: Names of submodules of `device_module` that int8 leaves in fp32.
     keep_fp32: tuple[str, ...] = ()
     #: How int8 finds the range of an activation: by "histogram", which clips what is rare, or from "extremes".
@@ -102,6 +113,19 @@ class Model(ABC):
     def verification(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
         """Inputs of one method that calibration did not see."""
 
+    def verification_calls(
+        self, methods: Sequence[Method], count: Callable[[Method], int]
+    ) -> Iterator[tuple[Method, tuple[Tensor, ...]]]:
+        """What verification runs, in this order; a program with a state remembers the calls before.
+
+        Args:
+            methods: of this model.
+            count: how many inputs of a method are welcome.
+        """
+        for method in methods:
+            for inputs in self.verification(method, count(method)):
+                yield method, inputs
+
     @abstractmethod
     def task_metric(self, predict: Predict | None) -> Metric | None:
         """The model's metric with answers from `predict`, or from the reference itself, in batches of its liking.
@@ -112,6 +136,10 @@ class Model(ABC):
     @abstractmethod
     def pipeline(self) -> dict[str, Any]:
         """The task's name (`name`) and settings, for the manifest."""
+
+    def files(self) -> Mapping[str, bytes]:
+        """What else the bundle holds, by file name: what the pipeline needs beside the program."""
+        return {}
 
     def parameters(self) -> int:
         """Trainable parameters of the reference."""

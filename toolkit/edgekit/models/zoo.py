@@ -84,7 +84,6 @@ _ENTRIES = (
         "generate_text",
         "language model whose attention cost does not grow with the context",
         "edgekit.models.sea_opt",
-        exported=False,
     ),
     ZooEntry(
         "stackvae-g",

@@ -14,7 +14,7 @@ from edgekit.kernels import ops
 from .config import OPTConfig, SEAConfig
 from .estimator import Estimate, SEAEstimator
 from .selection import chosen_cells, rows_seen, token_cells
-from .state import LayerState
+from .state import LayerState, Traced
 
 #: Rows whose scores of all tokens are held at once.
 ROWS = 128
@@ -104,8 +104,8 @@ class SEAAttention(DenseAttention):
         assert state.weights is not None
         assert state.estimator is not None
         scores, gates, v_mean = ops.sea_estimate(q, k, v, start_pos, state.weights, state.estimator)
-        if state.scores is not None:
-            state.scores.append(scores)
+        if state.trace is not None:
+            state.trace.append(Traced(q, k, scores))
         return ops.sparse_topk_attention(
             q, state.k_cache, state.v_cache, scores, gates, v_mean, start_pos, self.k_budget
         )

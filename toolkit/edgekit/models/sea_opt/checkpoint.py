@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 
 from edgekit.errors import EdgekitError
 from edgekit.files import replacing
+from edgekit.tokenizer import Tokenizer
 
 from .config import OPTConfig, SEAConfig
 from .huggingface import download, read_config, read_tensors
 from .opt import OPT
-from .tokenizer import Tokenizer
 from .weights import build, find_sea, standard_names
 
 FORMAT = "edgekit sea-opt 1"
@@ -103,7 +103,7 @@ def _load_file(path: Path) -> Checkpoint:
             f"or the folder of a Hugging Face checkpoint."
         ) from error
     where = f"the checkpoint {path}"
-    tokenizer = None if vocabulary is None else Tokenizer.from_json(vocabulary)
+    tokenizer = None if vocabulary is None else Tokenizer.from_json(vocabulary, where)
     return _fitting(Checkpoint(build(config, sea, tensors, where), tokenizer, training), where)
 
 

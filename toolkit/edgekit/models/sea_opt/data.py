@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from edgekit.errors import EdgekitError, UsageError
-
-from .tokenizer import Tokenizer
+from edgekit.tokenizer import Tokenizer
 
 #: Files whose name has this word are never trained on when a folder is given.
 _TEST = re.compile(r"(?:^|[._-])test(?:[._-]|$)", re.IGNORECASE)
@@ -59,7 +58,12 @@ def load_corpus(path: Path) -> Corpus:
 def documents(tokenizer: Tokenizer, texts: Iterable[str]) -> list[Tensor]:
     """The tokens of each text, int64, to train on: the end of a document follows where the tokenizer has one."""
     end = [] if tokenizer.end is None else [tokenizer.end]
-    return [torch.cat([tokenizer.encode(text), torch.tensor(end, dtype=torch.int64)]) for text in texts]
+    return [torch.tensor(tokenizer.encode(text) + end, dtype=torch.int64) for text in texts]
+
+
+def token_stream(tokenizer: Tokenizer, texts: Iterable[str]) -> Tensor:
+    """The tokens of texts one after the other, int64, to measure on."""
+    return torch.cat([torch.tensor(tokenizer.encode(text), dtype=torch.int64) for text in texts])
 
 
 def hold_out(texts: Iterable[Tensor], share: float) -> tuple[Tensor, Tensor]:

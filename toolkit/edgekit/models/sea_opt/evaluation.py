@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.models.tasks import EvaluateRequest, Evaluation, ResultTable
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import find_config
-from .data import load_corpus
+from .data import load_corpus, token_stream
 from .perplexity import count_words, likelihood, windows
 
 COLUMNS = {
@@ -69,7 +67,7 @@ def result_rows(
             f"the checkpoint of {name} has no tokenizer: put vocab.json and merges.txt, or tokenizer.json, beside it."
         )
     module = checkpoint.module
-    tokens = torch.cat([checkpoint.tokenizer.encode(text) for text in texts])
+    tokens = token_stream(checkpoint.tokenizer, texts)
     words = sum(count_words(text) for text in texts)
     context = module.config.max_position_embeddings
     rows = []
@@ -97,7 +95,7 @@ def window_count(checkpoint: Checkpoint, texts: Sequence[str]) -> int:
     """How many windows `result_rows` goes through."""
     if checkpoint.tokenizer is None:
         return 0
-    tokens = torch.cat([checkpoint.tokenizer.encode(text) for text in texts])
+    tokens = token_stream(checkpoint.tokenizer, texts)
     return len(windows(tokens, checkpoint.module.config.max_position_embeddings)) * len(_budgets(checkpoint))
 
 

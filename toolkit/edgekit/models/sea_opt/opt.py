@@ -130,9 +130,13 @@ class Decoder(nn.Module):
         end, longest = start_pos + tokens.shape[1], self.embed_positions.num_embeddings - POSITION_OFFSET
         if end > longest:
             raise EdgekitError(f"SEA-OPT: {end} tokens, the model was trained for at most {longest}: give fewer.")
+        return self.embed_at(tokens, torch.arange(start_pos, end, device=tokens.device) + POSITION_OFFSET)
+
+    def embed_at(self, tokens: Tensor, rows: Tensor) -> Tensor:
+        """Hidden states (..., T, D) of tokens (..., T) at rows (T,) of the table of positions."""
         words = self.embed_tokens(tokens)
         words = words if self.project_in is None else self.project_in(words)
-        positions: Tensor = self.embed_positions.weight[start_pos + POSITION_OFFSET : end + POSITION_OFFSET]
+        positions: Tensor = self.embed_positions(rows)
         return words + positions
 
     def last(self, hidden: Tensor) -> Tensor:

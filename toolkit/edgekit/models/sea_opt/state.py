@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 from edgekit.kernels.sea import SeaState, SeaWeights
+
+
+class Traced(NamedTuple):
+    """What attention did with some rows: q (scaled) and k (H, T, d), and the estimator's scores (H, T, K)."""
+
+    q: Tensor
+    k: Tensor
+    scores: Tensor
 
 
 @dataclass
@@ -17,14 +26,14 @@ class LayerState:
         k_cache, v_cache: (H, T_max, d) float32.
         weights: the estimator's, folded; None for dense attention.
         estimator: its state; None for dense attention.
-        scores: a list that gets the estimated scores (H, T, K) of all rows from now on; None to keep none.
+        trace: a list that gets what SEA's attention does from now on; None to keep nothing.
     """
 
     k_cache: Tensor
     v_cache: Tensor
     weights: SeaWeights | None = None
     estimator: SeaState | None = None
-    scores: list[Tensor] | None = None
+    trace: list[Traced] | None = None
 
 
 @dataclass

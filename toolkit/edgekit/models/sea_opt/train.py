@@ -12,6 +12,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import write_text
 from edgekit.models.settings import read_settings, settable
 from edgekit.models.tasks import Progress, TrainRequest
+from edgekit.tokenizer import Tokenizer
 
 from .card import card_text
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -19,7 +20,6 @@ from .config import VARIANTS, OPTConfig, SEAConfig, find_config, sea_config
 from .data import Corpus, documents, hold_out, load_corpus
 from .evaluation import result_rows
 from .opt import OPT
-from .tokenizer import Tokenizer
 from .training import STAGES, EpochReport, StageName, Streams, Trained, TrainingOptions, distil, train_teacher
 
 #: What `--set` changes: OPT's shape (of a new teacher), SEA's, how to train, where, and from what.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
-
-import torch
-from torch import Tensor
 
 from edgekit.errors import EdgekitError, UsageError
 
@@ -71,8 +68,8 @@ class Tokenizer:
         return cls(backend)
 
     @classmethod
-    def from_json(cls, text: str) -> Tokenizer:
-        """From what `to_json` gave.
+    def from_json(cls, text: str, where: str) -> Tokenizer:
+        """From what `to_json` gave; `where` begins the sentence of an error.
 
         Raises:
             EdgekitError: it is damaged.
@@ -81,7 +78,7 @@ class Tokenizer:
         try:
             return cls(package.Tokenizer.from_str(text))
         except Exception as error:  # the package raises nothing more special
-            raise EdgekitError(f"the checkpoint's tokenizer is damaged ({error}): copy it again.") from error
+            raise EdgekitError(f"{where}: the tokenizer is damaged ({error}): copy it again.") from error
 
     def to_json(self) -> str:
         return self._backend.to_str()
@@ -96,18 +93,37 @@ class Tokenizer:
         """The token that ends a document."""
         return self._backend.token_to_id(END)
 
-    def encode(self, text: str) -> Tensor:
-        """Token ids (T,) int64; no special tokens are added."""
-        return torch.tensor(self._backend.encode(text, add_special_tokens=False).ids, dtype=torch.int64)
+    def encode(self, text: str) -> list[int]:
+        """Token ids; no special tokens are added."""
+        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        return ids
 
-    def decode(self, tokens: Tensor) -> str:
-        """The text of token ids (T,)."""
-        return self._backend.decode(tokens.tolist())
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids."""
+        return self._backend.decode(list(tokens))
+
+    def stream(self) -> TextStream:
+        """Text of tokens that come one by one."""
+        return TextStream(self._backend)
+
+
+class TextStream:
+    """Turns tokens into text as they come; a character that several tokens share is given with its last one."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        from tokenizers.decoders import DecodeStream
+
+        self._backend = backend
+        self._stream = DecodeStream([], True)
+
+    def text_of(self, token: int) -> str:
+        """What the next token adds to the text; "" while a character is not whole, and for special tokens."""
+        return self._stream.step(self._backend, token) or ""
 
 
 def _package() -> ModuleType:
     try:
         import tokenizers
     except ImportError as error:
-        raise UsageError("sea-opt needs the package tokenizers for text: pip install tokenizers.") from error
+        raise UsageError("text needs the package tokenizers: pip install tokenizers.") from error
     return tokenizers

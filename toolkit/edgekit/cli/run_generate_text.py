@@ -1,0 +1,138 @@
+"""`edgekit run` for text generation: a prompt in, the text that follows out, as it comes."""
+
+from __future__ import annotations
+
+import sys
+
+from edgekit.bundle import Bundle
+from edgekit.cli.run import RunRequest
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.pipelines.generate_text import Generation, TextGenerator
+from edgekit.report import bytes_text, print_json
+from edgekit.session import Session
+
+#: Bytes of one weight of the linear layers, by the recipe's name for them.
+WEIGHT_BYTES = {"float32": 4.0, "int8": 1.0, "int4": 0.5}
+MAX_TOKENS = 100
+
+
+def run(bundle: Bundle, request: RunRequest) -> None:
+    """Streams the text; then prints speed and memory."""
+    request.take("inputs", "prompt", "max_tokens", "temperature", "seed", "attention", "layer", "head")
+    if request.attention is None and (request.layer or request.head):
+        raise UsageError("--layer and --head choose what --attention draws: give it a FILE.png.")
+    if request.attention is not None:
+        _check_maps(bundle, request)
+    prompt = _prompt(request)
+    generator = TextGenerator(Session(bundle))
+    went = Generation()
+    pieces = generator.generate(
+        prompt, request.max_tokens or MAX_TOKENS, request.temperature or 0.0, request.seed or 0, went
+    )
+    try:
+        if not request.as_json:
+            sys.stdout.write(prompt)
+        for piece in pieces:
+            if not request.as_json:
+                sys.stdout.write(piece)
+                sys.stdout.flush()
+    finally:
+        # Also where it is interrupted: the next line is not the text's.
+        if not request.as_json:
+            print(flush=True)
+    if request.attention is not None:
+        _draw(generator, generator.encode(prompt) + went.tokens, request)
+    if request.as_json:
+        print_json({"prompt": prompt, "text": went.text, "reason": went.reason, **measures(bundle, went)})
+    elif not request.quiet:
+        print(f"\n{_summary(bundle, went)}")
+        if request.attention is not None:
+            print(f"Written: {request.attention}")
+
+
+def _prompt(request: RunRequest) -> str:
+    if (request.prompt is None) == (not request.inputs) or len(request.inputs) > 1:
+        raise UsageError("this bundle goes on with a text: give it with --prompt TEXT, or one --input FILE.txt.")
+    if request.prompt is not None:
+        return request.prompt
+    path = request.inputs[0]
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no file {path}: give the prompt in a .txt file, or with --prompt.") from error
+    except UnicodeDecodeError as error:
+        raise EdgekitError(f"{path} is not UTF-8 text (byte {error.start}): convert it.") from error
+
+
+def measures(bundle: Bundle, went: Generation) -> dict[str, int | float | None]:
+    """Tokens, tokens per second (None where none came), bytes of weights read per second, and the peak of memory."""
+    # The first token comes with the prompt.
+    steps = went.generated_tokens - 1
+    speed = steps / went.generated_seconds if steps > 0 else None
+    return {
+        "prompt_tokens": went.prompt_tokens,
+        "generated_tokens": went.generated_tokens,
+        "prompt_tokens_per_s": went.prompt_tokens / went.prompt_seconds if went.prompt_seconds else None,
+        "generated_tokens_per_s": speed,
+        "weight_bytes_per_token": weight_bytes(bundle),
+        "weight_gb_per_s": None if speed is None else 1e-9 * weight_bytes(bundle) * speed,
+        "peak_memory_bytes": peak_memory(),
+    }
+
+
+def weight_bytes(bundle: Bundle) -> int:
+    """Bytes of the weights that one token is multiplied by, by the manifest's count of multiplications."""
+    from edgekit.export.recipes import find_recipe
+
+    macs = bundle.manifest["programs"][0]["delegation"]["extend"]["delegated_macs"]
+    rows = bundle.manifest["pipeline"]["chunk"]
+    return int(macs / rows * WEIGHT_BYTES[find_recipe(str(bundle.manifest["recipe"])).weights])
+
+
+def peak_memory() -> int | None:
+    """The process's peak resident memory in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _summary(bundle: Bundle, went: Generation) -> str:
+    found = measures(bundle, went)
+    reasons = {"end": "the text ended", "length": "as many as asked for", "context": "the context is full"}
+    parts = [f"prompt: {found['prompt_tokens']} tokens, {found['prompt_tokens_per_s']:.0f} tokens/s"]
+    generated = f"generated: {found['generated_tokens']} tokens ({reasons[went.reason]})"
+    if found["generated_tokens_per_s"] is not None:
+        generated += f", {found['generated_tokens_per_s']:.0f} tokens/s"
+        parts += [generated, f"weights read: {found['weight_gb_per_s']:.2f} GB/s"]
+    else:
+        parts.append(generated)
+    if found["peak_memory_bytes"] is not None:
+        parts.append(f"peak memory of this process: {bytes_text(int(found['peak_memory_bytes']))}")
+    return "; ".join(parts) + "."
+
+
+def _check_maps(bundle: Bundle, request: RunRequest) -> None:
+    from edgekit.pipelines.attention_maps import find_method
+
+    assert request.attention is not None
+    if request.attention.suffix.lower() != ".png":
+        raise UsageError(f"{request.attention} is not the name of a picture: let it end in .png.")
+    layers, heads = find_method(bundle).outputs[0].shape[:2]
+    for name, value, most in (("layer", request.layer or 1, layers), ("head", request.head or 1, heads)):
+        if value > most:
+            raise UsageError(f"--{name} {value}: the model has {most} {name}s.")
+
+
+def _draw(generator: TextGenerator, tokens: list[int], request: RunRequest) -> None:
+    from edgekit.attention_pictures import draw_attention
+    from edgekit.pipelines.attention_maps import attention_map
+
+    assert request.attention is not None
+    layer, head = request.layer or 1, request.head or 1
+    found = attention_map(generator, tokens, layer - 1, head - 1)
+    words = [generator.tokenizer.decode([token]) for token in tokens[: len(found.sparse)]]
+    title = f"{generator.session.bundle.name}, layer {layer}, head {head}"
+    draw_attention(found, words, request.attention, title)

@@ -1,0 +1,281 @@
+"""SEA-OPT as the exporter sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.files import sha256_of
+from edgekit.models.model import Method, Metric, Model, Predict, Request
+from edgekit.models.settings import read_settings, settable
+from edgekit.pipelines import generate_text
+from edgekit.pipelines.generate_text import TextSettings
+from edgekit.tensors import MethodSpec, TensorSpec
+
+from .checkpoint import Checkpoint, load_checkpoint
+from .config import VARIANTS
+from .data import load_corpus, token_stream
+from .opt import OPT
+from .program import AttentionMaps, DeviceOPT, Extend, Reset
+from .state import ModelState
+
+#: The checkpoint that ships.
+SHIPPED = "base.safetensors"
+#: What verification feeds: a whole chunk, a ragged one of so many tokens, and so many single ones.
+RAGGED, SINGLE = 37, 6
+#: Tokens whose likelihood is the task metric.
+METRIC_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What `--set` changes at export.
+
+    Attributes:
+        context: tokens that the bundle has room for, T_max; None for the longest that the model was trained for.
+        chunk: most tokens of a prompt that are taken at once.
+        attention_maps: also export what `edgekit run --attention` draws from.
+    """
+
+    context: int | None = None
+    chunk: int = 128
+    attention_maps: bool = False
+
+
+def load(request: Request) -> SEAOPTModel:
+    """The model for a request; without a checkpoint, the one that ships."""
+    if request.sizes or request.batches != (1,):
+        raise UsageError("sea-opt takes no --size and no --batch: it goes on with one text; see --set context=.")
+    settings = ExportSettings(**read_settings(request.settings, settable(ExportSettings)))
+    if request.checkpoint is None and request.variant not in (None, next(iter(VARIANTS))):
+        raise UsageError(f"no checkpoint of sea-opt {request.variant} ships: give one with --checkpoint.")
+    shipped = resources.files("edgekit.models.sea_opt") / "checkpoints" / SHIPPED
+    with nullcontext(request.checkpoint) if request.checkpoint else resources.as_file(shipped) as path:
+        checkpoint = load_checkpoint(path)
+        digest = sha256_of(path) if path.is_file() else None
+    model = SEAOPTModel(checkpoint, settings, _text(request), request.seed, digest)
+    if request.variant is not None and model.variant.removesuffix("-dense") != request.variant:
+        raise UsageError(f"the checkpoint is of variant {model.variant!r}, not {request.variant!r}: leave it out.")
+    return model
+
+
+def _text(request: Request) -> tuple[str, ...] | None:
+    return None if request.data is None else load_corpus(request.data).test
+
+
+class SEAOPTModel(Model):
+    """One checkpoint, exported for one sequence at a time.
+
+    Args:
+        checkpoint: SEA's attention, or dense.
+        settings: of the export.
+        text: real text for verification and the metric; None for text that the model writes itself.
+        seed: for what it writes.
+        checkpoint_sha256: of the checkpoint's file.
+    """
+
+    name = "sea-opt"
+    recipes = ("int8-dynamic", "int4", "fp32")
+    # 5 % of perplexity.
+    max_metric_drop = 0.05
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        settings: ExportSettings = ExportSettings(),
+        text: Sequence[str] | None = None,
+        seed: int = 0,
+        checkpoint_sha256: str | None = None,
+    ) -> None:
+        if checkpoint.tokenizer is None:
+            raise UsageError(
+                "the checkpoint has no tokenizer: put vocab.json and merges.txt, or tokenizer.json, into its folder."
+            )
+        self.checkpoint = checkpoint
+        self.tokenizer = checkpoint.tokenizer
+        self.settings = settings
+        self.text = text
+        self.seed = seed
+        self.checkpoint_sha256 = checkpoint_sha256
+        longest = self.reference.config.max_position_embeddings
+        self.context = settings.context or longest
+        if not 1 <= self.context <= longest:
+            raise UsageError(f"--set context={self.context}: the model was trained for 1 to {longest} tokens.")
+        self.chunk = min(settings.chunk, self.context)
+        if self.chunk < 2:
+            raise UsageError(f"--set chunk={settings.chunk}: give 2 or more.")
+        if settings.attention_maps and self.reference.sea is None:
+            raise UsageError("--set attention_maps: the checkpoint has dense attention, which has no maps to draw.")
+
+    @property
+    def variant(self) -> str:
+        opt = self.reference.config
+        name = next((name for name, known in VARIANTS.items() if known == opt), "custom")
+        return name if self.reference.sea is not None else f"{name}-dense"
+
+    @property
+    def reference(self) -> OPT:
+        return self.checkpoint.module
+
+    @property
+    def device_module(self) -> nn.Module:
+        return DeviceOPT(self.reference, self.context)
+
+    def methods(self) -> list[Method]:
+        device = DeviceOPT(self.reference, self.context)
+        opt, chunk = self.reference.config, self.chunk
+        tokens = TensorSpec("tokens", (chunk,), "int64", "token ids", dynamic=True)
+        position = TensorSpec("position", (), "int64", "tokens before these")
+        rows = TensorSpec("rows", (chunk,), "int64", "of tokens after which the next is asked for", dynamic=True)
+        logits = TensorSpec("logits", (chunk, opt.vocab_size), "float32", "logits", dynamic=True)
+        length = TensorSpec("length", (), "int64", "tokens")
+        samples = torch.arange(chunk) % opt.vocab_size, torch.tensor(0), torch.arange(chunk)
+        whole = _WholeSequence(self.reference)
+        methods = [
+            Method(MethodSpec("extend", (tokens, position, rows), (logits,)), samples, Extend(device), whole),
+            Method(MethodSpec("reset", (), (length,)), (), Reset(device), Reset(device)),
+        ]
+        if self.settings.attention_maps and self.reference.sea is not None:
+            heads, layers = opt.num_attention_heads, opt.num_hidden_layers
+            cells = self.reference.sea.cells
+            outputs = [
+                TensorSpec(name, (layers, heads, chunk, size), "float32", "by layer, head and token")
+                for name, size in (("scores", cells), ("q", opt.head_size), ("k", opt.head_size))
+            ]
+            spec = MethodSpec("attention_maps", (tokens, position), tuple(outputs))
+            methods.append(Method(spec, samples[:2], AttentionMaps(device), _WholeMaps(self.reference)))
+        return methods
+
+    def calibration(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
+        return []
+
+    def verification(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
+        raise NotImplementedError("the calls of a text depend on each other: see verification_calls")
+
+    def verification_calls(
+        self, methods: Sequence[Method], count: Callable[[Method], int]
+    ) -> Iterator[tuple[Method, tuple[Tensor, ...]]]:
+        by_name = {method.spec.name: method for method in methods}
+        lengths = [self.chunk, RAGGED, *[1] * SINGLE]
+        tokens = self._tokens(sum(lengths))
+        start = 0
+        for part in tokens.split(lengths[: len(lengths)]) if len(tokens) == sum(lengths) else tokens.split(self.chunk):
+            rows = torch.unique(torch.tensor([0, len(part) // 2, len(part) - 1]))
+            yield by_name["extend"], (part, torch.tensor(start), rows)
+            start += len(part)
+        yield by_name["reset"], ()
+        first = tokens[: min(5, self.chunk)]
+        yield by_name["extend"], (first, torch.tensor(0), torch.arange(len(first)))
+        if "attention_maps" in by_name:
+            yield by_name["reset"], ()
+            for start in range(0, min(2 * self.chunk, len(tokens)), self.chunk):
+                part = tokens[start : start + self.chunk]
+                yield by_name["attention_maps"], (part, torch.tensor(start))
+
+    def task_metric(self, predict: Predict | None) -> Metric | None:
+        tokens = self._tokens(METRIC_TOKENS + 1)
+        total, chunk = 0.0, self.chunk
+        whole = None
+        if predict is None:
+            with torch.no_grad():
+                whole = self.reference(tokens[None, :-1])[0]
+        for start in range(0, len(tokens) - 1, chunk):
+            part, targets = tokens[start : start + chunk], tokens[start + 1 : start + chunk + 1]
+            part = part[: len(targets)]
+            if whole is None:
+                assert predict is not None
+                inputs = (part.numpy(), np.array(start), np.arange(len(part)))
+                logits = torch.from_numpy(np.asarray(predict("extend", inputs)[0]))
+            else:
+                logits = whole[start : start + len(part)]
+            total -= functional.cross_entropy(logits, targets, reduction="sum").item()
+        return Metric("log-likelihood per token", total / (len(tokens) - 1), self._source)
+
+    def pipeline(self) -> dict[str, Any]:
+        opt, sea = self.reference.config, self.reference.sea
+        settings = TextSettings(
+            context=self.context,
+            chunk=self.chunk,
+            vocabulary=opt.vocab_size,
+            end=self.tokenizer.end,
+            k_budget=None if sea is None else sea.k_budget,
+        )
+        return {"name": generate_text.NAME, **settings.to_dict()}
+
+    def files(self) -> Mapping[str, bytes]:
+        return {generate_text.TOKENIZER_FILE: self.tokenizer.to_json().encode()}
+
+    def describe(self) -> dict[str, Any]:
+        return super().describe() | {
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "trained_on": self.checkpoint.training.get("data"),
+        }
+
+    @property
+    def _source(self) -> str:
+        return "text that the eager model wrote" if self.text is None else "the data's text"
+
+    @cached_property
+    def _written(self) -> Tensor:
+        """Text that the eager model writes, as long as the metric and verification want it."""
+        wanted = min(self.context, max(METRIC_TOKENS, self.chunk + RAGGED + SINGLE) + 1)
+        generator = torch.Generator().manual_seed(self.seed)
+        tokens = torch.tensor([self.tokenizer.end or 0])
+        state: ModelState = self.reference.new_state(self.context)
+        with torch.no_grad():
+            while len(tokens) < wanted:
+                logits = self.reference.extend(tokens[-1:], state)[-1, : self.tokenizer.size]
+                tokens = torch.cat([tokens, torch.multinomial(logits.softmax(0), 1, generator=generator)])
+        return tokens
+
+    def _tokens(self, count: int) -> Tensor:
+        """At most so many tokens of real text, or of what the eager model writes; never more than the context."""
+        if self.text is None:
+            return self._written[: min(count, self.context)]
+        tokens = token_stream(self.tokenizer, self.text)[: min(count, self.context)]
+        if len(tokens) < 2:
+            raise EdgekitError("the data has fewer than two tokens: give more text.")
+        return tokens
+
+
+class _WholeSequence(nn.Module):
+    """Answers a program's calls with the whole sequence so far, computed at once, by the form without a state."""
+
+    def __init__(self, opt: OPT) -> None:
+        super().__init__()
+        self.opt = opt
+        self._before = torch.zeros(0, dtype=torch.int64)
+
+    def forward(self, tokens: Tensor, position: Tensor, rows: Tensor) -> Tensor:
+        logits: Tensor = self.opt(self._extended(tokens, position)[None])[0]
+        return logits[int(position) + rows]
+
+    def _extended(self, tokens: Tensor, position: Tensor) -> Tensor:
+        self._before = torch.cat([self._before[: int(position)], tokens])
+        return self._before
+
+
+class _WholeMaps(_WholeSequence):
+    """The same for `AttentionMaps`."""
+
+    def forward(self, tokens: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        decoder = self.opt.decoder
+        hidden = decoder.embed(self._extended(tokens, position)[None])
+        found = []
+        for layer in decoder.layers:
+            hidden, attended = layer(hidden)
+            assert attended.scores is not None
+            parts = (attended.scores, attended.q, attended.k)
+            found.append([part[0, :, int(position) :] for part in parts])
+        scores, q, k = (torch.stack(parts) for parts in zip(*found, strict=True))
+        return scores, q, k

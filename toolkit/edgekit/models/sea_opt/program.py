@@ -1,0 +1,155 @@
+"""What a device runs of SEA-OPT: `extend` takes the next tokens of one sequence, `reset` forgets them all.
+
+Prompts, in chunks, and single tokens go through the same method, whose number of rows is dynamic: XNNPACK packs its
+weights anew for every method that is loaded, so that methods of their own for prompts and for single tokens would take
+the memory of the weights twice.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edgekit.kernels.sea import SeaState, SeaWeights
+
+from .attention import DenseAttention, SEAAttention
+from .config import POSITION_OFFSET
+from .opt import OPT
+from .state import LayerState, Traced
+
+
+class DeviceOPT(nn.Module):
+    """An OPT with the state of one sequence in its buffers. It shares the weights of the one that it is made of.
+
+    Args:
+        trained: in eval mode, without gradients.
+        capacity: tokens that there is room for, T_max.
+    """
+
+    def __init__(self, trained: OPT, capacity: int) -> None:
+        super().__init__()
+        with torch.device("meta"):
+            self.opt = OPT(trained.config, trained.sea).eval().requires_grad_(False)
+        self.opt.load_state_dict(trained.state_dict(), assign=True)
+        embedding = self.opt.decoder.embed_tokens
+        with torch.device("meta"):
+            self.head = nn.Linear(embedding.embedding_dim, embedding.num_embeddings, bias=False)
+        self.head.weight = embedding.weight
+        self.states = nn.ModuleList()
+        for layer, original in zip(self.opt.decoder.layers, trained.decoder.layers, strict=True):
+            state = original.new_state(capacity)
+            if isinstance(layer.self_attn, SEAAttention):
+                # Its steps take the folded weights.
+                del layer.self_attn.perlin_self_attention
+            else:
+                layer.self_attn = _CachedAttention.of(layer.self_attn)
+                state = LayerState(
+                    *(cache.transpose(0, 1)[None].contiguous() for cache in (state.k_cache, state.v_cache))
+                )
+            self.states.append(_StateBuffers(state))
+
+    def hidden(self, tokens: Tensor, position: Tensor, traces: list[list[Traced]] | None = None) -> Tensor:
+        """Hidden states (T, D) of the next tokens (T,) int64, the first of which has a position () int64.
+
+        Args:
+            traces: a list per layer that gets what its attention did.
+        """
+        start = position.item()
+        torch._check(start >= 0)
+        decoder = self.opt.decoder
+        places = torch.arange(tokens.shape[0]) + position + POSITION_OFFSET
+        hidden = decoder.embed_at(tokens, places)
+        for place, layer in enumerate(decoder.layers):
+            buffers: _StateBuffers = self.states[place]  # type: ignore[assignment]
+            state = buffers.state(None if traces is None else traces[place])
+            hidden = layer.step(hidden, state, start)  # type: ignore[arg-type]
+        return hidden
+
+
+class Extend(nn.Module):
+    """The next tokens (T,) int64, the position () int64 of the first, and rows (R,) int64 of the tokens after which
+    the next one is asked for: logits (R, V) float32."""
+
+    def __init__(self, device: DeviceOPT) -> None:
+        super().__init__()
+        self.device = device
+
+    def forward(self, tokens: Tensor, position: Tensor, rows: Tensor) -> Tensor:
+        hidden = self.device.hidden(tokens, position).index_select(0, rows)
+        logits: Tensor = self.device.head(self.device.opt.decoder.last(hidden))
+        return logits
+
+
+class Reset(nn.Module):
+    """Overwrites the state with zeros; gives the number of tokens, 0, () int64."""
+
+    def __init__(self, device: DeviceOPT) -> None:
+        super().__init__()
+        self.device = device
+
+    def forward(self) -> Tensor:
+        for buffers in self.device.states:
+            for name in buffers.changed:
+                getattr(buffers, name).zero_()
+        return torch.zeros((), dtype=torch.int64)
+
+
+class AttentionMaps(nn.Module):
+    """As `Extend`, but gives what attention did in every layer: scores (layers, H, T, K), and q and k
+    (layers, H, T, d), q scaled; float32."""
+
+    def __init__(self, device: DeviceOPT) -> None:
+        super().__init__()
+        self.device = device
+
+    def forward(self, tokens: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        traces: list[list[Traced]] = [[] for _ in self.device.states]
+        self.device.hidden(tokens, position, traces)
+        q, k, scores = (torch.stack(parts) for parts in zip(*(trace[0] for trace in traces), strict=True))
+        return scores, q, k
+
+
+class _StateBuffers(nn.Module):
+    """One layer's state as buffers, and the weights that its steps take beside it."""
+
+    def __init__(self, state: LayerState) -> None:
+        super().__init__()
+        self.sea = state.estimator is not None
+        tensors = {"k_cache": state.k_cache, "v_cache": state.v_cache}
+        tensors |= state.estimator._asdict() if state.estimator is not None else {}
+        self.changed = tuple(tensors)
+        tensors |= state.weights._asdict() if state.weights is not None else {}
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor)
+
+    def state(self, trace: list[Traced] | None) -> LayerState:
+        tensors = dict(self.named_buffers())
+        caches = tensors["k_cache"], tensors["v_cache"]
+        if not self.sea:
+            return LayerState(*caches, trace=trace)
+        weights = SeaWeights(*(tensors[name] for name in SeaWeights._fields))
+        return LayerState(*caches, weights, SeaState(*(tensors[name] for name in SeaState._fields)), trace)
+
+
+class _CachedAttention(DenseAttention):
+    """Dense attention by ExecuTorch's own operator, whose caches are (1, T_max, H, d)."""
+
+    @classmethod
+    def of(cls, attention: DenseAttention) -> _CachedAttention:
+        """With the weights of another."""
+        import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401 (defines torch.ops.llama)
+
+        made = cls.__new__(cls)
+        nn.Module.__init__(made)
+        made.heads = attention.heads
+        for name, module in attention.named_children():
+            made.add_module(name, module)
+        return made
+
+    def step(self, hidden: Tensor, state: LayerState, start_pos: int) -> Tensor:
+        q, k, v = (heads.transpose(1, 2) for heads in self._project(hidden[None]))
+        context = torch.ops.llama.sdpa_with_kv_cache(
+            q, k, v, state.k_cache, state.v_cache, start_pos, q.shape[1], None, 0.0, True, 1.0
+        )
+        output: Tensor = self.out_proj(context.flatten(2))
+        return output[0]
