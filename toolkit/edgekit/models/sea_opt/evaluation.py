@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.models.tasks import EvaluateRequest, Evaluation, ResultTable
+from edgekit.models.tasks import EvaluateRequest, Evaluation, Progress, ResultTable
+from edgekit.pipelines.generate_text import TextGenerator
+from edgekit.session import Session
 
-from .checkpoint import Checkpoint, load_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint, shipped_or
 from .config import find_config
 from .data import load_corpus, token_stream
-from .perplexity import count_words, likelihood, windows
+from .model import SEAOPTModel
+from .perplexity import Likelihood, count_words, likelihood, program_likelihood, windows
 
 COLUMNS = {
     "system": "system",
@@ -32,18 +35,22 @@ BUDGETS = (16, 32, 64)
 
 
 def evaluate(request: EvaluateRequest) -> Evaluation:
-    """A checkpoint on the test part of the data.
+    """A checkpoint on the test part of the data, and bundles of it; or a bundle.
 
     Raises:
-        UsageError: there is no checkpoint or no text, the variant is another, or pictures are asked for.
+        UsageError: there is no text, the variant is another, or pictures are asked for.
         EdgekitError: the checkpoint does not fit.
     """
     if request.pictures is not None:
-        raise UsageError("evaluate draws no pictures of sea-opt: leave --pictures out.")
-    if request.checkpoint is None:
-        raise UsageError("no checkpoint of sea-opt ships yet: give one with --checkpoint.")
+        raise UsageError(
+            "evaluate draws no pictures of sea-opt: leave --pictures out, see `edgekit run BUNDLE --attention`."
+        )
     corpus = load_corpus(request.data)
-    checkpoint = load_checkpoint(request.checkpoint)
+    if request.session is not None:
+        rows = [_bundle_row("bundle", request.session, corpus.test, None, request.progress)]
+        return Evaluation(ResultTable(COLUMNS, rows), notes=NOTES)
+    with shipped_or(request.checkpoint) as path:
+        checkpoint = load_checkpoint(path)
     if request.variant is not None and find_config(request.variant) != checkpoint.module.config:
         raise UsageError(f"the checkpoint {request.checkpoint} is not of variant {request.variant!r}: leave it out.")
     name = str(checkpoint.training.get("stage", "eager"))
@@ -51,7 +58,37 @@ def evaluate(request: EvaluateRequest) -> Evaluation:
     request.progress.start("evaluate", count)
     rows = result_rows(name, checkpoint, corpus.test, lambda done: request.progress.step("windows", done))
     request.progress.done()
+    model = SEAOPTModel(checkpoint, text=corpus.test, seed=request.seed)
+    context = checkpoint.module.config.max_position_embeddings
+    for recipe, session in request.sessions(model).items():
+        rows.append(_bundle_row(f"{name}, {recipe} bundle", session, corpus.test, context, request.progress))
     return Evaluation(ResultTable(COLUMNS, rows), notes=NOTES)
+
+
+def _bundle_row(
+    name: str, session: Session, texts: Sequence[str], context: int | None, progress: Progress
+) -> dict[str, Any]:
+    """What `result_rows` gives, of a bundle; windows are as long as the bundle's context where none is given."""
+    generator = TextGenerator(session)
+    context = context or generator.settings.context
+    tokens = token_stream(generator.tokenizer, texts)
+    words = sum(count_words(text) for text in texts)
+    progress.start(name, len(windows(tokens, context)))
+    found = program_likelihood(generator, tokens, context, lambda done: progress.step("windows", done))
+    progress.done()
+    return _row(name, generator.settings.k_budget, context, found, words)
+
+
+def _row(name: str, budget: int | None, context: int, found: Likelihood, words: int) -> dict[str, Any]:
+    return {
+        "system": name,
+        "k": budget,
+        "context": context,
+        "tokens": found.tokens,
+        "perplexity": found.perplexity,
+        "words": words,
+        "word_perplexity": found.per_word(words),
+    }
 
 
 def result_rows(
@@ -75,17 +112,7 @@ def result_rows(
         if budget is not None:
             module.set_k_budget(budget)
         found = likelihood(module, tokens, context, on_window)
-        rows.append(
-            {
-                "system": name if budget is None else f"{name}, SEA",
-                "k": budget,
-                "context": context,
-                "tokens": found.tokens,
-                "perplexity": found.perplexity,
-                "words": words,
-                "word_perplexity": found.per_word(words),
-            }
-        )
+        rows.append(_row(name if budget is None else f"{name}, SEA", budget, context, found, words))
     if module.sea is not None:
         module.set_k_budget(module.sea.k_budget)
     return rows

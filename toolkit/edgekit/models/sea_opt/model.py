@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -22,15 +20,13 @@ from edgekit.pipelines import generate_text
 from edgekit.pipelines.generate_text import TextSettings
 from edgekit.tensors import MethodSpec, TensorSpec
 
-from .checkpoint import Checkpoint, load_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint, shipped_or
 from .config import VARIANTS
 from .data import load_corpus, token_stream
 from .opt import OPT
 from .program import AttentionMaps, DeviceOPT, Extend, Reset
 from .state import ModelState
 
-#: The checkpoint that ships.
-SHIPPED = "base.safetensors"
 #: What verification feeds: a whole chunk, a ragged one of so many tokens, and so many single ones.
 RAGGED, SINGLE = 37, 6
 #: Tokens whose likelihood is the task metric.
@@ -59,8 +55,7 @@ def load(request: Request) -> SEAOPTModel:
     settings = ExportSettings(**read_settings(request.settings, settable(ExportSettings)))
     if request.checkpoint is None and request.variant not in (None, next(iter(VARIANTS))):
         raise UsageError(f"no checkpoint of sea-opt {request.variant} ships: give one with --checkpoint.")
-    shipped = resources.files("edgekit.models.sea_opt") / "checkpoints" / SHIPPED
-    with nullcontext(request.checkpoint) if request.checkpoint else resources.as_file(shipped) as path:
+    with shipped_or(request.checkpoint) as path:
         checkpoint = load_checkpoint(path)
         digest = sha256_of(path) if path.is_file() else None
     model = SEAOPTModel(checkpoint, settings, _text(request), request.seed, digest)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.pipelines.generate_text import TextGenerator
 
 from .opt import OPT
 
@@ -84,6 +85,29 @@ def likelihood(
         total += functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum").item()
         count += targets.numel()
         on_window(len(batch))
+    return Likelihood(total, count)
+
+
+def program_likelihood(
+    generator: TextGenerator, tokens: Tensor, context: int, on_window: Callable[[int], None] = lambda count: None
+) -> Likelihood:
+    """`likelihood` of a bundle, on the same windows.
+
+    Raises:
+        UsageError: the bundle has no room for a window.
+    """
+    if context > generator.settings.context:
+        raise UsageError(
+            f"windows of {context} tokens, the bundle has room for {generator.settings.context}: export it with more."
+        )
+    total, count = 0.0, 0
+    for inputs, targets in windows(tokens, context):
+        for start in range(0, len(inputs), generator.settings.chunk):
+            part = slice(start, start + generator.settings.chunk)
+            logits = torch.from_numpy(generator.logits(inputs[part].tolist(), start, every=True))
+            total += functional.cross_entropy(logits, targets[part], reduction="sum").item()
+        count += len(targets)
+        on_window(1)
     return Likelihood(total, count)
 
 
