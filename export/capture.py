@@ -55,14 +55,3 @@ def inside(node: Node, modules: Sequence[str]) -> bool:
     """Whether a graph node was made by one of these submodules."""
     paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
     return any(path == name or path.startswith(f"{name}.") for path in paths for name in modules)
-
-
-def state_bytes(graphs: Graphs) -> int:
-    """Bytes of the buffers that a call changes; methods share them, so the largest set counts."""
-    return max(
-        sum(
-            graph.state_dict[name].nbytes if name in graph.state_dict else graph.constants[name].nbytes
-            for name in set(graph.graph_signature.buffers_to_mutate.values())
-        )
-        for graph in graphs.values()
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import executorch.kernels.quantized  # noqa: F401 (registers the out variants of quantized_decomposed)
@@ -33,6 +34,7 @@ class LoweredProgram:
         operators: kernels that it calls, "namespace::name.overload", sorted.
         delegates: delegates that it calls, sorted.
         macs: by method.
+        state: bytes of the buffers that calls change, which outlive a call.
     """
 
     data: bytes
@@ -40,6 +42,7 @@ class LoweredProgram:
     operators: tuple[str, ...]
     delegates: tuple[str, ...]
     macs: dict[str, MacCount]
+    state: int
 
 
 def lower(graphs: Graphs) -> LoweredProgram:
@@ -56,6 +59,7 @@ def lower(graphs: Graphs) -> LoweredProgram:
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
             macs = {name: count_macs(edge.exported_program(name).graph_module) for name in graphs}
+            state = state_bytes(edge.exported_program(name) for name in graphs)
             # Buffers that a method changes are the same memory in every method.
             planning = MemoryPlanningPass(share_mutable_buffers=True)
             # The fusion turns rounded word embeddings into one operator; it is for nothing else.
@@ -75,7 +79,18 @@ def lower(graphs: Graphs) -> LoweredProgram:
         for operator in plan.operators
     }
     delegates = {delegate.id for plan in plans for delegate in plan.delegates}
-    return LoweredProgram(bytes(manager.buffer), manager, tuple(sorted(operators)), tuple(sorted(delegates)), macs)
+    return LoweredProgram(
+        bytes(manager.buffer), manager, tuple(sorted(operators)), tuple(sorted(delegates)), macs, state
+    )
+
+
+def state_bytes(graphs: Iterable[ExportedProgram]) -> int:
+    """Bytes of the buffers that some method changes; methods share them by name."""
+    sizes = {}
+    for graph in graphs:
+        for name in graph.graph_signature.buffers_to_mutate.values():
+            sizes[name] = (graph.state_dict[name] if name in graph.state_dict else graph.constants[name]).nbytes
+    return sum(sizes.values())
 
 
 def _calls(graph: ExportedProgram, namespace: str) -> bool:

@@ -14,7 +14,7 @@ from edgekit.tensors import MethodSpec
 NOT_YET_COUNTED = ("delegate_packed_weights", "operator_scratch", "runtime")
 
 
-def memory_parts(lowered: LoweredProgram, methods: list[MethodSpec], state: int) -> dict[str, Any]:
+def memory_parts(lowered: LoweredProgram, methods: list[MethodSpec]) -> dict[str, Any]:
     """Bytes by part.
 
     `weights`: constants in the file. `graph`: the rest of the file. `planned_arena`: the largest method's planned
@@ -33,7 +33,7 @@ def memory_parts(lowered: LoweredProgram, methods: list[MethodSpec], state: int)
             raise EdgekitError(f"the program has no method {method.name!r} after lowering.")
         plan = plans[method.name]
         # Index 0 is reserved by ExecuTorch and always empty.
-        arena = sum(int(size) for size in plan.non_const_buffer_sizes) - state
+        arena = sum(int(size) for size in plan.non_const_buffer_sizes) - lowered.state
         total = inside = 0
         for index, spec in zip([*plan.inputs, *plan.outputs], [*method.inputs, *method.outputs], strict=True):
             total += spec.nbytes
@@ -48,7 +48,7 @@ def memory_parts(lowered: LoweredProgram, methods: list[MethodSpec], state: int)
         "weights": constants,
         "graph": len(lowered.data) - constants,
         **{name: max(parts[name] for parts in by_method.values()) for name in next(iter(by_method.values()))},
-        "state": state,
+        "state": lowered.state,
         "by_method": by_method,
         **dict.fromkeys(NOT_YET_COUNTED),
     }

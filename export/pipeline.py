@@ -15,7 +15,7 @@ from edgekit.bundle import Bundle, check_target, seal, writing
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import GateError, UsageError
 from edgekit.export import executorch, verify
-from edgekit.export.capture import capture, state_bytes
+from edgekit.export.capture import capture
 from edgekit.export.memory import memory_parts
 from edgekit.export.operators import choose_operators
 from edgekit.export.quantize import quantize, quantize_weights
@@ -100,7 +100,7 @@ def export(
                 "delegation": {name: _delegation(count) for name, count in lowered.macs.items()},
             }
         ],
-        "memory": memory_parts(lowered, specs, state_bytes(graphs)),
+        "memory": memory_parts(lowered, specs),
         "accuracy": {},
     }
     with writing(target, force) as folder:

@@ -35,7 +35,8 @@ GROUP = 32
 def quantize_weights(module: nn.Module, recipe: Recipe) -> None:
     """For recipes that need no calibration: rounds a module's linear layers and word embeddings, in place.
 
-    Layers that are rounded already are left alone, as are linear layers whose rows are no multiple of a group.
+    Layers that are rounded already are left alone. In int4, embeddings are int8, as are linear layers whose rows are no
+    multiple of a group.
     """
     if recipe.activations != "int8 dynamic":
         return
@@ -45,14 +46,13 @@ def quantize_weights(module: nn.Module, recipe: Recipe) -> None:
         from torchao.quantization.granularity import PerAxis, PerGroup
         from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig
 
-        group = GROUP if recipe.weights == "int4" else 1
-        linear = Int8DynamicActivationIntxWeightConfig(
-            weight_dtype=torch.int4 if recipe.weights == "int4" else torch.int8,
-            weight_granularity=PerGroup(GROUP) if recipe.weights == "int4" else PerAxis(0),
-        )
-        quantize_(module, linear, lambda part, name: _is_plain(part, nn.Linear) and part.in_features % group == 0)
+        if recipe.weights == "int4":
+            groups = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerGroup(GROUP))
+            quantize_(module, groups, lambda part, _: _is_plain(part, nn.Linear) and part.in_features % GROUP == 0)
+        rows = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int8, weight_granularity=PerAxis(0))
+        quantize_(module, rows, lambda part, _: _is_plain(part, nn.Linear))
         words = IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0))
-        quantize_(module, words, lambda part, name: _is_plain(part, nn.Embedding))
+        quantize_(module, words, lambda part, _: _is_plain(part, nn.Embedding))
 
 
 def _is_plain(part: nn.Module, kind: type[nn.Module]) -> bool:

@@ -213,3 +213,37 @@ def resealed(copy_of: Callable[[Path], Path]) -> Callable[..., Path]:
         return copy
 
     return reseal
+
+
+@pytest.fixture(scope="session")
+def text_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two small language models of random weights: `sea.safetensors` and `dense.safetensors`.
+
+    2 layers, 4 heads of 16, 300 tokens, a context of 96, k = 8.
+    """
+    import torch
+
+    from edgekit.models.sea_opt.checkpoint import Checkpoint, save_checkpoint
+    from edgekit.models.sea_opt.config import OPTConfig, SEAConfig
+    from edgekit.models.sea_opt.opt import OPT
+    from edgekit.tokenizer import Tokenizer
+
+    folder = tmp_path_factory.mktemp("text")
+    tokenizer = Tokenizer.train(["the red cat sees the old house, the tall dog likes a tree. " * 9], 300)
+    config = OPTConfig(300, 64, 80, 2, 4, 96, 64)
+    for name, sea in (("sea", SEAConfig(cells=16, k_budget=8, features=5, positions=96)), ("dense", None)):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module = OPT(config, sea).eval().requires_grad_(False)
+            for parameter in module.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
+        save_checkpoint(Checkpoint(module, tokenizer, {"data": "nothing"}), folder / f"{name}.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text_bundle(text_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small language model with SEA's attention as an fp32 bundle, chunks of 16 tokens, with attention maps."""
+    settings = ("--set", "chunk=16", "--set", "attention_maps=true")
+    folder, checkpoint = tmp_path_factory.mktemp("sea"), text_checkpoints / "sea.safetensors"
+    return _export(folder, "--recipe", "fp32", "--checkpoint", checkpoint, *settings, model="sea-opt")

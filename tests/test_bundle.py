@@ -22,8 +22,8 @@ from edgekit.errors import EdgekitError, UsageError
 
 METHOD = {
     "name": "forward",
-    "inputs": [{"name": "x", "shape": [2, 3], "dtype": "float32", "units": "V"}],
-    "outputs": [{"name": "y", "shape": [], "dtype": "int64", "units": ""}],
+    "inputs": [{"name": "x", "shape": [2, 3], "dtype": "float32", "units": "V", "dynamic": True}],
+    "outputs": [{"name": "y", "shape": [], "dtype": "int64", "units": "", "dynamic": False}],
 }
 FIELDS: dict[str, Any] = {
     "minimum_runtime": {"executorch": "1.5"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -93,3 +95,19 @@ def test_other_shapes_and_dtypes_are_named(array: np.ndarray):
     with pytest.raises(EdgekitError) as caught:
         check_array(array, spec(2, 3))
     assert str(caught.value) == f"input 'x' is {array.dtype} {array.shape}, float32 (2, 3) is needed."
+
+
+def test_a_dynamic_dimension_takes_what_is_not_more():
+    dynamic = replace(spec(4, 3), dynamic=True)
+    assert dynamic.describe() == "x: float32 1..4x3"
+    assert dynamic.nbytes == 48
+    assert TensorSpec.from_dict(dynamic.to_dict()) == dynamic
+    for rows in (1, 4):
+        assert check_array(np.zeros((rows, 3), np.float32), dynamic).shape == (rows, 3)
+    for shape in ((0, 3), (5, 3), (2, 4), (3,), (2, 3, 1)):
+        with pytest.raises(EdgekitError, match=r"float32 1\.\.4x3 is needed"):
+            check_array(np.zeros(shape, np.float32), dynamic)
+    method = MethodSpec("forward", (dynamic,), ())
+    assert pick_method([method], [(2, 3)]) is method
+    with pytest.raises(UsageError, match=r"takes 5x3; it has 1\.\.4x3"):
+        pick_method([method], [(5, 3)])

@@ -176,7 +176,7 @@ def test_missing_table() -> None:
         (
             'default_recipe = "int8"',
             'default_recipe = "int9"',
-            "'default_recipe' is 'int9': make it one of fp32, int8.",
+            "'default_recipe' is 'int9': make it one of fp32, int8, int8-dynamic, int4.",
         ),
         ('architecture = "aarch64"', 'architecture = "armv7"', "key 'architecture' is 'armv7': make it one of"),
         ('operating_system = "linux"', 'operating_system = "android"', "key 'android_api' is missing"),

@@ -59,9 +59,7 @@ def command(
     if is_bundle and (checkpoint or variant or recipes):
         raise UsageError("a bundle has its checkpoint, variant and recipe in it: leave these options out.")
     if not is_bundle:
-        known = find_model(subject)
-        if recipes:
-            known.check_exported()
+        find_model(subject)
 
     from edgekit.export.recipes import find_recipe
     from edgekit.models.tasks import EvaluateRequest
@@ -95,7 +93,7 @@ def command(
         return
     if session is not None:
         print(f"Next: edgekit run {subject} --input FILE")
-    elif entry.exported:
+    else:
         file = checkpoint / "ENTITY.safetensors" if checkpoint is not None and checkpoint.is_dir() else checkpoint
         chosen_file = f" --checkpoint {file}" if file is not None else ""
         print(f"Next: edgekit export {entry.name}{chosen_file} --device jetson --data {data}")

@@ -58,7 +58,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Quantize, export, verify and pack MODELs (default: all that can be exported) for a device.
+    """Quantize, export, verify and pack MODELs (default: all) for a device.
 
     Each becomes a folder MODEL-DEVICE-RECIPE that was run and compared with the eager fp32 model before it is written.
     """
@@ -68,7 +68,7 @@ def command(
     from edgekit.models.zoo import find_model, zoo
 
     profile = load_profile(device)
-    entries = list(dict.fromkeys(find_model(name) for name in models)) or [entry for entry in zoo() if entry.exported]
+    entries = list(dict.fromkeys(find_model(name) for name in models)) or list(zoo())
     if len(entries) > 1:
         for option, given in (
             ("--checkpoint", checkpoint),

@@ -70,5 +70,4 @@ def command(
         return
     for path in paths:
         print(path)
-    verb, device = ("export", " --device jetson") if entry.exported else ("evaluate", "")
-    print(f"Next: edgekit {verb} {entry.name} --checkpoint {paths[-1]} --data {data}{device}")
+    print(f"Next: edgekit export {entry.name} --checkpoint {paths[-1]} --data {data} --device jetson")

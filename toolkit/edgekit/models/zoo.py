@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgekit.errors import UsageError, unknown_name
+from edgekit.errors import unknown_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,23 +18,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """A model's name, its variants (the default first), its task, where its code is, and whether it can be exported."""
+    """A model's name, its variants (the default first), its task, and where its code is."""
 
     name: str
     variants: tuple[str, ...]
     task: str
     summary: str
     package: str
-    exported: bool = True
 
     def load(self, request: Request) -> Model:
         """The model with its checkpoint.
 
         Raises:
-            UsageError: an unknown variant, an option that the model does not take, or a model that is not exported.
+            UsageError: an unknown variant, or an option that the model does not take.
             EdgekitError: the checkpoint or the data does not fit.
         """
-        self.check_exported()
         self._check_variant(request.variant)
         model: Model = importlib.import_module(f"{self.package}.model").load(request)
         return model
@@ -56,14 +54,6 @@ class ZooEntry:
         self._check_variant(variant)
         cost: Cost = importlib.import_module(f"{self.package}.cost").cost(variant)
         return cost
-
-    def check_exported(self) -> None:
-        """Raises UsageError for a model that is trained and evaluated only."""
-        if not self.exported:
-            raise UsageError(
-                f"{self.name} cannot be exported yet: `edgekit train {self.name}` and `edgekit evaluate {self.name}` "
-                f"are what there is."
-            )
 
     def _check_variant(self, variant: str | None) -> None:
         if variant is not None and variant not in self.variants:

@@ -103,7 +103,7 @@ class SEAOPTModel(Model):
         self.seed = seed
         self.checkpoint_sha256 = checkpoint_sha256
         longest = self.reference.config.max_position_embeddings
-        self.context = settings.context or longest
+        self.context = longest if settings.context is None else settings.context
         if not 1 <= self.context <= longest:
             raise UsageError(f"--set context={self.context}: the model was trained for 1 to {longest} tokens.")
         self.chunk = min(settings.chunk, self.context)
@@ -161,13 +161,15 @@ class SEAOPTModel(Model):
         self, methods: Sequence[Method], count: Callable[[Method], int]
     ) -> Iterator[tuple[Method, tuple[Tensor, ...]]]:
         by_name = {method.spec.name: method for method in methods}
-        lengths = [self.chunk, RAGGED, *[1] * SINGLE]
+        lengths = [self.chunk, min(RAGGED, self.chunk - 1), *[1] * SINGLE]
         tokens = self._tokens(sum(lengths))
         start = 0
-        for part in tokens.split(lengths[: len(lengths)]) if len(tokens) == sum(lengths) else tokens.split(self.chunk):
-            rows = torch.unique(torch.tensor([0, len(part) // 2, len(part) - 1]))
-            yield by_name["extend"], (part, torch.tensor(start), rows)
-            start += len(part)
+        for length in lengths:
+            part = tokens[start : start + length]
+            if len(part) > 0:
+                rows = torch.unique(torch.tensor([0, len(part) // 2, len(part) - 1]))
+                yield by_name["extend"], (part, torch.tensor(start), rows)
+            start += length
         yield by_name["reset"], ()
         first = tokens[: min(5, self.chunk)]
         yield by_name["extend"], (first, torch.tensor(0), torch.arange(len(first)))

@@ -1,0 +1,78 @@
+"""The module that a device runs, in eager torch, against the whole sequence computed at once."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from edgekit.models.sea_opt.program import AttentionMaps, DeviceOPT, Extend, Reset
+
+from .conftest import SMALL, SMALL_SEA
+
+POST = replace(SMALL, word_embed_proj_dim=32, do_layer_norm_before=False)
+
+
+def tokens_of(count, seed=1):
+    return torch.randint(0, 97, (count,), generator=torch.Generator().manual_seed(seed))
+
+
+def in_parts(extend, tokens, cuts):
+    """Logits (T, V) of a sequence that comes in parts."""
+    start, found = 0, []
+    for part in tokens.split(cuts):
+        found.append(extend(part, torch.tensor(start), torch.arange(len(part))))
+        start += len(part)
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("config", [SMALL, POST], ids=["pre", "post"])
+@pytest.mark.parametrize("sea", [SMALL_SEA, None], ids=["sea", "dense"])
+def test_any_cut_gives_the_whole(build, config, sea):
+    trained = build(config, sea)
+    tokens = tokens_of(96)
+    whole = trained(tokens[None])[0]
+    for cuts in ((96,), (1,) * 96, (50, 1, 1, 44)):
+        extend = Extend(DeviceOPT(trained, 96))
+        torch.testing.assert_close(in_parts(extend, tokens, cuts), whole, atol=2e-5, rtol=1e-5)
+
+
+def test_rows_that_are_asked_for(build):
+    trained = build()
+    tokens = tokens_of(40)
+    rows = torch.tensor([39, 0, 7])
+    found = Extend(DeviceOPT(trained, 40))(tokens, torch.tensor(0), rows)
+    torch.testing.assert_close(found, trained(tokens[None])[0][rows], atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sea", [SMALL_SEA, None], ids=["sea", "dense"])
+def test_reset_forgets(build, sea):
+    device = DeviceOPT(build(SMALL, sea), 64)
+    extend = Extend(device)
+    first = in_parts(extend, tokens_of(30), (20, 10))
+    in_parts(extend, tokens_of(64, seed=2), (64,))
+    assert Reset(device)().item() == 0
+    for buffers in device.states:
+        assert not any(getattr(buffers, name).any() for name in buffers.changed)
+    assert torch.equal(in_parts(extend, tokens_of(30), (20, 10)), first)
+
+
+def test_weights_are_shared(build):
+    trained = build()
+    device = DeviceOPT(trained, 8)
+    addresses = {parameter.data_ptr() for parameter in trained.parameters()}
+    assert all(parameter.data_ptr() in addresses for parameter in device.parameters())
+
+
+def test_maps_are_those_of_the_whole(build):
+    trained = build()
+    tokens = tokens_of(50)
+    maps, parts, start = AttentionMaps(DeviceOPT(trained, 50)), [], 0
+    for part in tokens.split(20):
+        parts.append(maps(part, torch.tensor(start)))
+        start += len(part)
+    found = [torch.cat(pieces, 2) for pieces in zip(*parts, strict=True)]
+    hidden = trained.decoder.embed(tokens[None])
+    for place, layer in enumerate(trained.decoder.layers):
+        hidden, attended = layer(hidden)
+        for got, wanted in zip(found, (attended.scores, attended.q, attended.k), strict=True):
+            torch.testing.assert_close(got[place], wanted[0], atol=2e-5, rtol=1e-5)
