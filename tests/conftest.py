@@ -247,3 +247,10 @@ def text_bundle(text_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory
     settings = ("--set", "chunk=16", "--set", "attention_maps=true")
     folder, checkpoint = tmp_path_factory.mktemp("sea"), text_checkpoints / "sea.safetensors"
     return _export(folder, "--recipe", "fp32", "--checkpoint", checkpoint, *settings, model="sea-opt")
+
+
+@pytest.fixture(scope="session")
+def shipped_text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SEA-OPT as it ships, fp32, for linux-x86_64."""
+    folder = tmp_path_factory.mktemp("shipped")
+    return _export(folder, "--recipe", "fp32", model="sea-opt")

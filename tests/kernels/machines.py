@@ -65,6 +65,11 @@ class Machine:
         """
         return self._run("run_program", [path, "inputs", "outputs"], inputs, environment or {})
 
+    def text(self, path: Path, tokens: np.ndarray, count: int, words: int) -> list[np.ndarray]:
+        """Goes on with tokens (T,) int64 by the likeliest of the first `words`; gives every step's logits (V,)."""
+        outputs = self._run("run_text", [path, "inputs", "outputs", count, words], [tokens], {})
+        return [np.frombuffer(output, np.float32) for output in outputs]
+
     def _run(
         self, name: str, arguments: Sequence[object], inputs: Sequence[np.ndarray], environment: dict[str, str]
     ) -> list[bytes]:
