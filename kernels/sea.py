@@ -5,6 +5,7 @@ H heads, d numbers a head, M features, W width, K cells, C = 2 * H channels.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -119,3 +120,47 @@ def banded_map(width: int, cells: int) -> tuple[Tensor, Tensor]:
     taps = int((width - used.flip(1).int().argmax(1) - first).max())
     start = first.clamp(max=width - taps)
     return means.gather(1, start[:, None] + torch.arange(taps)), start
+
+
+def random_weights(
+    heads: int, size: int, features: int, cells: int, capacity: int, seed: int = 0, width: int | None = None
+) -> SeaWeights:
+    """Weights about as large as a trained estimator's, for tests and benchmarks.
+
+    Args:
+        heads, size, features, cells: H, d, M, K.
+        capacity: T_max.
+        seed: another one, other weights.
+        width: W, a divisor of K; a quarter of K by default.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    width, channels = cells // 4 if width is None else width, 2 * heads
+    map_weight, map_start = banded_map(width, cells)
+
+    def normal(*shape: int, inputs: int = 1) -> Tensor:
+        return torch.randn(*shape, generator=generator) / math.sqrt(inputs)
+
+    return SeaWeights(
+        projection=normal(features, size) * size**-0.25,
+        positions=normal(capacity, size),
+        encoder_weight=normal(2 * size, 3 * size, inputs=3 * size),
+        encoder_bias=normal(2 * size) * 0.1,
+        encoder_norm_weight=1 + normal(2 * size) * 0.1,
+        encoder_norm_bias=normal(2 * size) * 0.1,
+        gates_weight=normal(2, 2 * size, inputs=size),
+        gates_bias=normal(2),
+        decoder_weight=normal(2 * width, 2 * size, inputs=2 * size),
+        decoder_bias=normal(2 * width) * 0.1,
+        row_norm_weight=1 + normal(width) * 0.1,
+        row_norm_bias=normal(width) * 0.1,
+        conv1_weight=normal(channels, channels, 3, 3, inputs=4 * channels),
+        conv1_bias=normal(channels) * 0.1,
+        conv2_weight=normal(channels, channels, 3, 3, inputs=4 * channels),
+        conv2_bias=normal(channels) * 0.1,
+        mix_weight=normal(heads, channels, inputs=channels),
+        mix_bias=normal(heads) * 0.1,
+        map_weight=map_weight,
+        map_start=map_start,
+        score_norm_weight=1 + normal(cells) * 0.1,
+        score_norm_bias=normal(cells) * 0.1,
+    )

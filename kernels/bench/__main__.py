@@ -21,9 +21,13 @@ from typing import Any
 
 from edgekit.errors import unknown_name
 
-#: Operators with a benchmark: a module each, with `rows(rounds, quick)`, and `GROWS`: whether its cases differ in one
-#: size that grows, so that the last case's time by the first's says something.
-OPERATORS = ("sparse_topk", "kv_append", "sparse_topk_attention", "csr_matmul", "conv2d")
+#: What has a benchmark, the operators and "sea_layer", the attention that three of them make: a module each, with
+#: `rows(rounds, quick)`, and `GROWS`: how the names of those cases begin that differ in one size that grows, so that
+#: the last one's time by the first's says something; None where none do.
+OPERATORS = (
+    *("sparse_topk", "kv_append", "sparse_topk_attention", "sea_estimate", "sea_layer"),
+    *("csr_matmul", "conv2d"),
+)
 
 
 def main() -> None:
@@ -48,8 +52,8 @@ def main() -> None:
             rows.append({"operator": operator, **asdict(row), "share_of_peak": share})
             print(_line(rows[-1]), flush=True)
         found += rows
-        if module.GROWS:
-            growth = list(_growth(rows))
+        if module.GROWS is not None:
+            growth = list(_growth([row for row in rows if row["case"].startswith(module.GROWS)]))
             print("\n" + "\n".join("{contender} from {first} to {last}: {ratio:.2f}x".format(**one) for one in growth))
             growths += growth
     if arguments.json is not None:

@@ -41,7 +41,7 @@ CASES = (
     *(Case(17, channels=16, side=32, scalar=True), Case(3, side=64, scalar=True)),
 )
 QUICK = (Case(17, channels=2, side=24, scalar=True), Case(3, count=2, channels=4, side=16, scalar=True))
-GROWS = False
+GROWS = None
 
 
 def rows(rounds: int, quick: bool) -> Iterator[Row]:

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from edgekit.kernels import ops
 
-from .kv_cache import DTYPES, HEADS, LENGTHS, QUICK, SIZE, by_token, contender, filled, token_bytes
+from .dense import assign, by_token, update_cache
+from .kv_cache import DTYPES, HEADS, LENGTHS, QUICK, SIZE, contender, filled, token_bytes
 from .measure import OURS, Contender, Row, by_isa, compare
-from .runtimes import load_llama_operators
 
 #: Its cost must not depend on the cache's size.
-GROWS = True
+GROWS = "T_max = "
 
 
 def rows(rounds: int, quick: bool) -> Iterator[Row]:
@@ -40,22 +40,11 @@ def _contenders(length: int) -> dict[str, Contender]:
         found[name] = contender(ops.kv_append, filled(length, dtype), filled(1, dtype), example, work)
     found |= by_isa(found[OURS])
     cache, short, size = filled(length, torch.float32), filled(1, torch.float32), 2 * HEADS * token_bytes(torch.float32)
-    found["torch"] = contender(_assign, cache, short, example, size)
-    load_llama_operators()
+    found["torch"] = contender(assign, cache, short, example, size)
     theirs, their_short = ([by_token(tensor) for tensor in tensors] for tensors in (cache, short))
-    found["llama::update_cache"] = contender(_update, theirs, their_short, example, size)
+    found["llama::update_cache"] = contender(update_cache, theirs, their_short, example, size)
     found["one read"] = contender(_read, [torch.ones(size // 4)], [torch.ones(1)], example, size)
     return found
-
-
-def _assign(k: Tensor, v: Tensor, position: int, k_cache: Tensor, v_cache: Tensor) -> None:
-    k_cache[:, position : position + 1] = k
-    v_cache[:, position : position + 1] = v
-
-
-def _update(k: Tensor, v: Tensor, position: int, k_cache: Tensor, v_cache: Tensor) -> None:
-    for row, cache in ((k, k_cache), (v, v_cache)):
-        torch.ops.llama.update_cache(row.transpose(0, 1)[None], cache, position)
 
 
 def _read(k: Tensor, v: Tensor, position: int, data: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The KV caches of one decode step, as the benchmarks of kv_append and sparse_topk_attention use them."""
+"""The KV caches of the benchmarks of kv_append, sparse_topk_attention and sea_layer."""
 
 from __future__ import annotations
 
@@ -27,11 +27,6 @@ def filled(length: int, dtype: torch.dtype) -> list[Tensor]:
     tensors += [torch.zeros(HEADS, length) for _ in range(2)] if dtype == torch.int8 else []
     ops.kv_append(*(torch.randn(HEADS, length, SIZE, generator=generator) for _ in range(2)), 0, *tensors)
     return tensors
-
-
-def by_token(cache: Tensor) -> Tensor:
-    """A copy of a cache (H, length, d) as ExecuTorch's operators take it: (1, length, H, d)."""
-    return cache.transpose(0, 1).contiguous()[None]
 
 
 def token_bytes(dtype: torch.dtype) -> int:

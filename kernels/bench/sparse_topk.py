@@ -17,7 +17,7 @@ SHAPES = ((4096, 256, 32), (1024, 2048, 64), (2048, 3072, 96), (12, 2048, 64), (
 #: Those that are also called by way of the C header, as a model calls them once a token.
 SMALL = ((12, 2048, 64), (1, 3072, 96))
 QUICK = ((4, 64, 8),)
-GROWS = False
+GROWS = None
 
 
 def rows(rounds: int, quick: bool) -> Iterator[Row]:

@@ -9,20 +9,19 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from edgekit.kernels import ops
 
-from .kv_cache import DTYPES, HEADS, LENGTHS, QUICK, SIZE, by_token, contender, filled, token_bytes
+from .dense import by_token, custom_sdpa, torch_sdpa
+from .kv_cache import DTYPES, HEADS, LENGTHS, QUICK, SIZE, contender, filled, token_bytes
 from .measure import OURS, Contender, Row, by_isa, compare
-from .runtimes import load_llama_operators
 
 #: k_budget, tokens a head and step, and K, the estimator's cells.
 BUDGET, CELLS = 64, 256
 #: Tokens of the cache that wakes a contender.
 SHORT = 128
 #: Its cost must not grow with the tokens.
-GROWS = True
+GROWS = "L = "
 
 
 def rows(rounds: int, quick: bool) -> Iterator[Row]:
@@ -47,7 +46,6 @@ def _contenders(length: int) -> dict[str, Contender]:
     found |= by_isa(found[OURS])
     cache, short = filled(length, torch.float32), filled(SHORT, torch.float32)
     size = HEADS * length * token_bytes(torch.float32)
-    load_llama_operators()
     theirs, their_short = ([by_token(tensor) for tensor in tensors] for tensors in (cache, short))
     found["llama::custom_sdpa"] = contender(_custom_sdpa, theirs, their_short, example, size, torch.flatten)
     found["torch sdpa"] = contender(_torch_sdpa, cache, short, example, size, torch.flatten)
@@ -62,11 +60,11 @@ def _sparse(q: Tensor, scores: Tensor, gates: Tensor, mean: Tensor, k: Tensor, v
 
 
 def _custom_sdpa(q: Tensor, scores: Tensor, gates: Tensor, mean: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return torch.ops.llama.custom_sdpa(q.transpose(0, 1)[None], k, v, k.shape[1] - 1, None, 0.0, True, 1.0)
+    return custom_sdpa(q, k, v)
 
 
 def _torch_sdpa(q: Tensor, scores: Tensor, gates: Tensor, mean: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return functional.scaled_dot_product_attention(q[None], k[None], v[None], scale=1.0)
+    return torch_sdpa(q, k, v)
 
 
 def _read(q: Tensor, scores: Tensor, gates: Tensor, mean: Tensor, *data: Tensor) -> None:

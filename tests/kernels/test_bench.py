@@ -11,7 +11,7 @@ import pytest
 import torch
 
 BENCH = Path(__file__).parents[2] / "kernels" / "bench"
-OPERATORS = ("sparse_topk", "kv_append", "sparse_topk_attention", "csr_matmul", "conv2d")
+OPERATORS = ("sparse_topk", "kv_append", "sparse_topk_attention", "sea_estimate", "sea_layer", "csr_matmul", "conv2d")
 #: Contenders that every run has. ONNX Runtime is optional.
 CONTENDERS = {
     "sparse_topk": {"edgekit scalar", "torch.topk", "ExecuTorch portable", "empty program", "one read"},
@@ -20,6 +20,8 @@ CONTENDERS = {
         *("edgekit scalar", "edgekit fp16", "edgekit int8", "llama::custom_sdpa", "torch sdpa"),
         *("one read of the chosen", "one read of the cache"),
     },
+    "sea_estimate": {"edgekit scalar", "eager reference"},
+    "sea_layer": {"edgekit scalar", "llama::custom_sdpa", "torch sdpa"},
     "csr_matmul": {"edgekit scalar", "torch dense", "torch sparse_csr", "XNNPACK dense", "one read"},
     "conv2d": {"edgekit scalar", "torch", "XNNPACK", "one read"},
 }
@@ -87,7 +89,7 @@ def test_rows(run, operator):
 @pytest.mark.slow
 def test_growth(run):
     table, record = run
-    assert {one["operator"] for one in record["growth"]} == {"kv_append", "sparse_topk_attention"}
+    assert {one["operator"] for one in record["growth"]} == {"kv_append", "sparse_topk_attention", "sea_layer"}
     for one in record["growth"]:
         assert one.keys() == {"operator", "contender", "first", "last", "ratio"}
         times = {
@@ -101,7 +103,8 @@ def test_growth(run):
 
 @pytest.mark.slow
 def test_without_onnx_runtime(tmp_path):
-    """One that cannot be imported stands before any that can."""
+    """One that cannot be imported stands before any that can; onnx, which is asked for first, is there in any case."""
+    (tmp_path / "onnx.py").touch()
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('no onnxruntime here')\n")
     result = bench("conv2d", "--quick", "--rounds", 1, "--threads", 1, PYTHONPATH=str(tmp_path))
     assert result.returncode == 0, result.stderr

@@ -12,13 +12,14 @@ import torch
 
 from edgekit.devices.profile import list_profiles
 from edgekit.kernels import ops, reference
+from edgekit.kernels.sea import random_weights
 
 from . import machines
 from .conftest import AVAILABLE
 from .machines import Machine, OperatorError
 from .test_csr_matmul import matrix
 from .test_program import EveryOperator, calls, check_answers
-from .test_sea_estimate import empty_state, make_inputs, make_weights
+from .test_sea_estimate import empty_state, make_inputs
 from .test_sparse_topk_attention import make_case
 
 pytestmark = pytest.mark.slow
@@ -132,7 +133,7 @@ def test_sea_estimate(runner):
     """Blocks of a sequence, the state handed on; sizes that end inside vectors and groups."""
     cases = (12, 16, 33, 64, (27, 1)), (3, 20, 5, 28, (1, 1, 4)), (1, 5, 1, 4, (2,))
     for heads, size, features, cells, counts in cases:
-        weights = make_weights(heads, size, features, cells, sum(counts), seed=heads)
+        weights = random_weights(heads, size, features, cells, sum(counts), seed=heads)
         width, taps = cells // 4, weights.map_weight.shape[1]
         state, start = list(empty_state(weights)), 0
         expected_state = empty_state(weights)

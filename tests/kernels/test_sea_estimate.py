@@ -1,8 +1,6 @@
 """sea_estimate against the estimator's full forward, written from the specification, on every instruction set; in
 blocks and steps; and in an ExecuTorch program."""
 
-import math
-
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -12,43 +10,9 @@ from torch.nn import functional
 
 import edgekit.kernels as kernels
 from edgekit.kernels import native, ops, reference
-from edgekit.kernels.sea import SeaState, SeaWeights, banded_map
+from edgekit.kernels.sea import SeaState, SeaWeights, banded_map, random_weights
 
 from .conftest import AVAILABLE
-
-
-def make_weights(heads, size, features, cells, capacity, seed=0, width=None):
-    """Random weights about as large as a trained estimator's."""
-    generator = torch.Generator().manual_seed(seed)
-    width, channels = cells // 4 if width is None else width, 2 * heads
-
-    def normal(*shape, inputs=1):
-        return torch.randn(*shape, generator=generator) / math.sqrt(inputs)
-
-    return SeaWeights(
-        projection=normal(features, size) * size**-0.25,
-        positions=normal(capacity, size),
-        encoder_weight=normal(2 * size, 3 * size, inputs=3 * size),
-        encoder_bias=normal(2 * size) * 0.1,
-        encoder_norm_weight=1 + normal(2 * size) * 0.1,
-        encoder_norm_bias=normal(2 * size) * 0.1,
-        gates_weight=normal(2, 2 * size, inputs=size),
-        gates_bias=normal(2),
-        decoder_weight=normal(2 * width, 2 * size, inputs=2 * size),
-        decoder_bias=normal(2 * width) * 0.1,
-        row_norm_weight=1 + normal(width) * 0.1,
-        row_norm_bias=normal(width) * 0.1,
-        conv1_weight=normal(channels, channels, 3, 3, inputs=4 * channels),
-        conv1_bias=normal(channels) * 0.1,
-        conv2_weight=normal(channels, channels, 3, 3, inputs=4 * channels),
-        conv2_bias=normal(channels) * 0.1,
-        mix_weight=normal(heads, channels, inputs=channels),
-        mix_bias=normal(heads) * 0.1,
-        map_weight=banded_map(width, cells)[0],
-        map_start=banded_map(width, cells)[1],
-        score_norm_weight=1 + normal(cells) * 0.1,
-        score_norm_bias=normal(cells) * 0.1,
-    )
 
 
 def make_inputs(heads, rows, size, seed=0):
@@ -129,7 +93,7 @@ def same_bits(found, expected):
 @example(5, 32, 33, 16, 4, [37, 1, 5], 1)
 def test_same_as_full_forward(heads, size, features, width, factor, blocks, seed):
     rows = sum(blocks)
-    weights = make_weights(heads, size, features, factor * width, rows + 1, seed, width)
+    weights = random_weights(heads, size, features, factor * width, rows + 1, seed, width)
     q, k, v = make_inputs(heads, rows, size, seed)
     expected = full_forward(q, k, v, weights)
     for isa in AVAILABLE:
@@ -141,7 +105,7 @@ def test_same_as_full_forward(heads, size, features, width, factor, blocks, seed
 # Not with random seeds: the norm of a few numbers enlarges rounding errors when they happen to be nearly equal.
 @pytest.mark.parametrize("width", [1, 2, 3, 5])
 def test_narrow(isa, width):
-    weights = make_weights(3, 16, 9, 4 * width, 20, 0, width)
+    weights = random_weights(3, 16, 9, 4 * width, 20, 0, width)
     inputs = make_inputs(3, 20, 16)
     assert_near(estimate(*inputs, weights, empty_state(weights), [9, 1, 10]), full_forward(*inputs, weights))
 
@@ -149,7 +113,7 @@ def test_narrow(isa, width):
 @pytest.mark.parametrize(("heads", "size", "features", "cells"), [(12, 64, 33, 256), (3, 20, 7, 28)])
 def test_same_as_reference(isa, heads, size, features, cells):
     """Outputs and state, a block in the middle of a sequence."""
-    weights = make_weights(heads, size, features, cells, 40)
+    weights = random_weights(heads, size, features, cells, 40)
     q, k, v = make_inputs(heads, 20, size)
     states = [empty_state(weights) for _ in range(2)]
     for blocks in ([slice(0, 3)], [slice(3, 5), slice(5, 20)]):
@@ -162,7 +126,7 @@ def test_same_as_reference(isa, heads, size, features, cells):
 
 @pytest.mark.parametrize(("heads", "size", "cells", "count"), [(12, 64, 256, 70), (5, 24, 36, 131), (1, 10, 12, 9)])
 def test_blocks_and_steps_have_the_same_bits(isa, threads, heads, size, cells, count):
-    weights = make_weights(heads, size, 33, cells, count)
+    weights = random_weights(heads, size, 33, cells, count)
     q, k, v = make_inputs(heads, count, size)
     threads(1)
     whole = empty_state(weights)
@@ -181,7 +145,7 @@ def test_blocks_and_steps_have_the_same_bits(isa, threads, heads, size, cells, c
 
 
 def test_start_pos_0_begins_a_new_sequence(isa):
-    weights = make_weights(4, 16, 9, 32, 30)
+    weights = random_weights(4, 16, 9, 32, 30)
     state = empty_state(weights)
     first = estimate(*make_inputs(4, 8, 16, 1), weights, state, [5, 3])
     estimate(*make_inputs(4, 9, 16, 2), weights, state, [9])
@@ -189,7 +153,7 @@ def test_start_pos_0_begins_a_new_sequence(isa):
 
 
 def test_later_tokens_change_nothing(isa):
-    weights = make_weights(4, 16, 9, 64, 30)
+    weights = random_weights(4, 16, 9, 64, 30)
     inputs = make_inputs(4, 30, 16)
     before = estimate(*inputs, weights, empty_state(weights), [30])
     for value in (3e5, torch.inf, torch.nan):
@@ -218,7 +182,7 @@ def test_banded_map(width, cells):
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_any_map(isa, count):
     """Weights and places of one's own, and another number of cells than four times the width."""
-    weights = make_weights(3, 8, 4, 32, 10)
+    weights = random_weights(3, 8, 4, 32, 10)
     generator = torch.Generator().manual_seed(0)
     weights = weights._replace(
         map_weight=torch.randn(37, count, generator=generator),
@@ -232,7 +196,7 @@ def test_any_map(isa, count):
 
 
 def test_torch_knows_the_operator():
-    weights = make_weights(2, 8, 5, 16, 12)
+    weights = random_weights(2, 8, 5, 16, 12)
     state = SeaState.zeros(2, 8, 5, 4)
     arguments = (*make_inputs(2, 3, 8), 2, list(weights), *state)
     torch.library.opcheck(torch.ops.edgekit.sea_estimate.default, arguments)
@@ -271,7 +235,7 @@ def test_torch_knows_the_operator():
     ],
 )
 def test_bad_arguments(change, words):
-    weights, state = make_weights(2, 8, 5, 16, 12), SeaState.zeros(2, 8, 5, 4)
+    weights, state = random_weights(2, 8, 5, 16, 12), SeaState.zeros(2, 8, 5, 4)
     arguments = {"q": torch.zeros(2, 3, 8), "k": torch.ones(2, 3, 8), "v": torch.ones(2, 3, 8), "start_pos": 1}
     arguments.update((name, value) for name, value in change.items() if name in arguments)
     weights = weights._replace(**{name: value for name, value in change.items() if name in weights._fields})
@@ -285,7 +249,7 @@ def test_bad_arguments(change, words):
 
 def test_weights_that_are_missing():
     with pytest.raises(RuntimeError, match="sea_estimate: weights has 21 tensors: give 22"):
-        ops.sea_estimate(*make_inputs(2, 3, 8), 0, make_weights(2, 8, 5, 16, 12)[:-1], SeaState.zeros(2, 8, 5, 4))
+        ops.sea_estimate(*make_inputs(2, 3, 8), 0, random_weights(2, 8, 5, 16, 12)[:-1], SeaState.zeros(2, 8, 5, 4))
 
 
 class Attention(nn.Module):
@@ -293,7 +257,7 @@ class Attention(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.weights = make_weights(3, 16, 9, 32, 128)
+        self.weights = random_weights(3, 16, 9, 32, 128)
         for name, tensor in self.weights._asdict().items():
             self.register_buffer(name, tensor, persistent=False)
         self.state = SeaState.zeros(3, 16, 9, 8)
