@@ -100,7 +100,7 @@ def _contenders(case: Case) -> dict[str, Contender]:
     ):
         dense = _contender(
             case,
-            lambda q, k, v, run=run, caches=caches: run(q, k, v, *caches),  # type: ignore[misc]
+            lambda q, k, v, run=run, caches=caches: run(q, k, v, *caches),
             lambda run=run, awake=awake: run(*example, *awake),  # type: ignore[misc]
             size,
             computed,

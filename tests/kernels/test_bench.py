@@ -97,6 +97,7 @@ def test_growth(run):
             for row in record["rows"]
             if (row["operator"], row["contender"]) == (one["operator"], one["contender"])
         }
+        assert one["first"].split()[0] == one["last"].split()[0]  # no decode step with a prefill
         assert one["ratio"] == pytest.approx(times[one["last"]] / times[one["first"]])
         assert f"{one['contender']} from {one['first']} to {one['last']}: {one['ratio']:.2f}x" in table
 
