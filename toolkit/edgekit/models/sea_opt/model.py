@@ -30,7 +30,7 @@ from .state import ModelState
 #: What verification feeds: a whole chunk, a ragged one of so many tokens, and so many single ones.
 RAGGED, SINGLE = 37, 6
 #: Tokens whose likelihood is the task metric.
-METRIC_TOKENS = 512
+METRIC_TOKENS = 256
 
 
 @dataclass(frozen=True)
