@@ -28,8 +28,9 @@ from edgekit.native_log import captured_stderr
 SMALLEST_SCALE = 2**-12
 
 
-#: Weights that share a scale in int4.
+#: Weights that share a scale in int4, and torch's name for that, which its type stubs lack.
 GROUP = 32
+INT4: torch.dtype = getattr(torch, "int4")  # noqa: B009
 
 
 def quantize_weights(module: nn.Module, recipe: Recipe) -> None:
@@ -47,7 +48,7 @@ def quantize_weights(module: nn.Module, recipe: Recipe) -> None:
         from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig
 
         if recipe.weights == "int4":
-            groups = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerGroup(GROUP))
+            groups = Int8DynamicActivationIntxWeightConfig(weight_dtype=INT4, weight_granularity=PerGroup(GROUP))
             quantize_(module, groups, lambda part, _: _is_plain(part, nn.Linear) and part.in_features % GROUP == 0)
         rows = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int8, weight_granularity=PerAxis(0))
         quantize_(module, rows, lambda part, _: _is_plain(part, nn.Linear))

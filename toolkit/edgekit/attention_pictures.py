@@ -26,14 +26,13 @@ def draw_attention(found: AttentionMap, words: Sequence[str], path: Path, title:
     future = np.triu(np.ones((count, count), dtype=bool), 1)
     share = found.chosen.sum() / max(1, (~future).sum())
     titles = ("estimated", f"attended to: {found.chosen.sum(1).mean():.1f} tokens a row, {100 * share:.0f} % of all")
-    image = None
     for place, (values, hidden, heading) in enumerate(
         ((found.estimated, future, titles[0]), (found.sparse, ~found.chosen, titles[1]))
     ):
         background = np.where(future, 1.0, 0.88)
         axes[place].imshow(background, cmap="gray", vmin=0, vmax=1)
         shown = np.ma.masked_array(np.maximum(values, LEAST), hidden)
-        image = axes[place].imshow(shown, cmap="viridis", norm=LogNorm(LEAST, 1), interpolation="nearest")
+        axes[place].imshow(shown, cmap="viridis", norm=LogNorm(LEAST, 1), interpolation="nearest")
         axes[place].set_title(heading)
         axes[place].set_xlabel("token attended to")
         if count <= MOST_WORDS:
@@ -41,6 +40,6 @@ def draw_attention(found: AttentionMap, words: Sequence[str], path: Path, title:
             axes[place].set_xticks(range(count), labels, rotation=90, fontsize=7)
             axes[place].set_yticks(range(count), labels, fontsize=7)
     axes[0].set_ylabel("token that attends")
-    figure.colorbar(image, ax=axes, label="probability", shrink=0.8)
+    figure.colorbar(axes[1].images[-1], ax=axes, label="probability", shrink=0.8)
     figure.suptitle(title)
     save_figure(figure, path)

@@ -23,7 +23,7 @@ This is the form for whole sequences, with gradients. What a row needs of the pa
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -93,13 +93,12 @@ class SEAEstimator(nn.Module):
     def folded(self) -> SeaWeights:
         """The weights as `edgekit::sea_estimate` takes them, copies where they differ from the parameters."""
         projection = self.performer.projection_matrix
-        enc, norm = self.attention_predictor_enc[:2]
+        encoder, norm = self.attention_predictor_enc[0], self.attention_predictor_enc[1]
         gates, decoder = self.attention_predictor_dec_scaler[0], self.attention_predictor_dec_row[0]
         row_norm, score_norm = (self.attention_predictor_cnn[place]["module"] for place in (0, 2))  # type: ignore[index]
         conv1, conv2, mix = (self.convolution(place) for place in (0, 2, 5))
-        pairs = [(enc.weight, enc.bias), (norm.weight, norm.bias), (gates.weight, gates.bias)]
-        pairs += [(decoder.weight, decoder.bias), (row_norm.weight, row_norm.bias)]
-        pairs += [(conv.weight, conv.bias) for conv in (conv1, conv2)]
+        layers = [encoder, norm, gates, decoder, row_norm, conv1, conv2]
+        pairs: list[Any] = [(layer.weight, layer.bias) for layer in layers]
         pairs += [(mix.weight.flatten(1), mix.bias), banded_map(self.config.width, self.config.cells)]
         pairs += [(score_norm.weight, score_norm.bias)]
         features = projection * projection.shape[1] ** -0.25

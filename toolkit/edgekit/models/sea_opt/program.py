@@ -43,10 +43,14 @@ class DeviceOPT(nn.Module):
                 del layer.self_attn.perlin_self_attention
             else:
                 layer.self_attn = _CachedAttention.of(layer.self_attn)
-                state = LayerState(
-                    *(cache.transpose(0, 1)[None].contiguous() for cache in (state.k_cache, state.v_cache))
-                )
+                state = LayerState(_by_token(state.k_cache), _by_token(state.v_cache))
             self.states.append(_StateBuffers(state))
+
+    @property
+    def changed(self) -> list[str]:
+        """The names of the buffers that hold the state."""
+        parts = {f"states.{place}": part for place, part in enumerate(self.states)}
+        return [f"{path}.{name}" for path, part in parts.items() for name in part.changed]  # type: ignore[union-attr]
 
     def hidden(self, tokens: Tensor, position: Tensor, traces: list[list[Traced]] | None = None) -> Tensor:
         """Hidden states (T, D) of the next tokens (T,) int64, the first of which has a position () int64.
@@ -88,9 +92,8 @@ class Reset(nn.Module):
         self.device = device
 
     def forward(self) -> Tensor:
-        for buffers in self.device.states:
-            for name in buffers.changed:
-                getattr(buffers, name).zero_()
+        for name in self.device.changed:
+            self.device.get_buffer(name).zero_()
         return torch.zeros((), dtype=torch.int64)
 
 
@@ -129,6 +132,11 @@ class _StateBuffers(nn.Module):
             return LayerState(*caches, trace=trace)
         weights = SeaWeights(*(tensors[name] for name in SeaWeights._fields))
         return LayerState(*caches, weights, SeaState(*(tensors[name] for name in SeaState._fields)), trace)
+
+
+def _by_token(cache: Tensor) -> Tensor:
+    """A cache (H, T_max, d) as ExecuTorch's attention takes it: (1, T_max, H, d)."""
+    return cache.transpose(0, 1)[None].contiguous()
 
 
 class _CachedAttention(DenseAttention):
