@@ -60,8 +60,9 @@ def article(markup: str) -> Iterator[str]:
     """The running text of a wiki page, without templates, tables, references, lists and links to files."""
     if markup.lower().startswith("#redirect"):
         return
-    code = mwparserfromhell.parse(markup)
-    for node in code.filter_tags(matches=lambda tag: tag.tag in ("ref", "table", "gallery", "math", "li", "dd", "dt")):
+    running = (line for line in markup.splitlines() if not line.startswith(("*", "#", ":", ";")))
+    code = mwparserfromhell.parse("\n".join(running))
+    for node in code.filter_tags(matches=lambda tag: tag.tag in ("ref", "table", "gallery", "math")):
         try:
             code.remove(node)
         except ValueError:  # inside one that is gone
@@ -73,7 +74,7 @@ def article(markup: str) -> Iterator[str]:
             except ValueError:
                 continue
     for line in code.strip_code().splitlines():
-        if not line.startswith(("*", "|", "!", "{", "Category:")):
+        if not line.startswith(("|", "!", "{", "Category:")):
             yield line.strip()
 
 
@@ -82,7 +83,7 @@ def spaced(text: str) -> str:
     text = text.translate(QUOTES)
     text = re.sub(r"(?<=\d)([.,])(?=\d)", r" @\1@ ", text)
     text = re.sub(r"(?<=\w)-(?=\w)", " @-@ ", text)
-    text = re.sub(r"([()\[\]{}\",;:!?%$&/])", r" \1 ", text)
+    text = re.sub(r"(?<!@)([()\[\]{}\",;:!?%$&/])", r" \1 ", text)
     text = re.sub(r"(?<=\w)('s|'t|'re|'ve|'ll|'d|'m)\b", r" \1", text)
     text = re.sub(r"\.(?=\s|$)", " .", text)
     return " ".join(text.split())
