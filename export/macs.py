@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+import torch
 from executorch.exir.lowered_backend_module import LoweredBackendModule
 from torch.fx import GraphModule, Node
 
@@ -70,10 +71,27 @@ def count_macs(graph: GraphModule) -> MacCount:
 
 def operator_name(node: Node) -> str | None:
     """ "aten::linear" for a node that calls an operator, else None (the call of a delegate is none)."""
-    schema = getattr(node.target, "_schema", None)
+    schema = getattr(_operator(node), "_schema", None)
     if node.op != "call_function" or schema is None or "executorch_call_delegate" in str(node.target):
         return None
     return str(schema.name)
+
+
+def _operator(node: Node) -> Any:
+    """What a node calls; a call that changes its arguments is wrapped by torch, which then names them."""
+    return node.args[0] if node.target in _WRAPPERS else node.target
+
+
+def _arguments(node: Node) -> list[Any]:
+    """A node's arguments in the order of the operator's schema, as far as they are given."""
+    if node.target not in _WRAPPERS:
+        return list(node.args)
+    found = []
+    for argument in _operator(node)._schema.arguments:
+        base = node.kwargs.get(f"_{argument.name}_base_index")
+        bases: Any = node.kwargs.get("_all_bases")
+        found.append(node.kwargs.get(argument.name) if base is None else bases[base])
+    return found
 
 
 def node_macs(node: Node) -> int:
@@ -119,21 +137,22 @@ def _attention(node: Node) -> int:
 
 def _cached_attention(node: Node) -> int:
     """Dense attention of (1, T, H, d) to all that the caches (1, T_max, H, d) have room for."""
-    query, cache = _shape(node.args[0]), _shape(node.args[3])
+    query, cache = (_shape(argument) for argument in (_arguments(node)[0], _arguments(node)[3]))
     return 2 * prod(query) * cache[1]
 
 
 def _sparse_attention(node: Node) -> int:
     """Each head and row attends to k_budget tokens on average, and to no more than the cache holds."""
-    query, cache = _shape(node.args[0]), _shape(node.args[1])
-    budget: int = node.args[7]  # type: ignore[assignment]
+    query, cache, *_, budget = _arguments(node)[:8]
+    query, cache = _shape(query), _shape(cache)
     return 2 * prod(query) * min(budget, cache[1])
 
 
 def _estimate(node: Node) -> int:
     """Linear attention, the encoder, gates and decoder of each head, two convolutions of 9 taps, mix and map."""
-    heads, rows, size = _shape(node.args[0])
-    weights = SeaWeights(*node.args[4])  # type: ignore[misc]
+    query, _, _, _, tensors = _arguments(node)[:5]
+    heads, rows, size = _shape(query)
+    weights = SeaWeights(*tensors)
     features, cells = _shape(weights.projection)[0], _shape(weights.map_start)[0]
     width, taps = _shape(weights.row_norm_weight)[0], _shape(weights.map_weight)[1]
     linear = heads * (2 * size * features + 4 * size * features)
@@ -143,6 +162,8 @@ def _estimate(node: Node) -> int:
     convolutions = width * sum(prod(_shape(weight)) for weight in (weights.conv1_weight, weights.conv2_weight))
     return rows * (linear + dense + convolutions + width * prod(_shape(weights.mix_weight)) + heads * cells * taps)
 
+
+_WRAPPERS = (torch.ops.higher_order.auto_functionalized, torch.ops.higher_order.auto_functionalized_v2)
 
 _FORMULAS: dict[str, Callable[[Node], int]] = {
     "linear": _product,

@@ -50,3 +50,32 @@ def test_share():
     count.undelegated["aten::bmm"] = 25
     assert count.total == 100
     assert count.share == 0.75
+
+
+def test_operators_that_change_their_arguments():
+    """As SEA-OPT's program has them, wrapped by torch in the lowered graph; against the count that needs no graph."""
+    from edgekit.export import executorch
+    from edgekit.export.capture import capture
+    from edgekit.models.model import Method
+    from edgekit.models.sea_opt.config import OPTConfig, SEAConfig
+    from edgekit.models.sea_opt.opt import OPT
+    from edgekit.models.sea_opt.program import DeviceOPT, Extend
+    from edgekit.tensors import MethodSpec, TensorSpec
+
+    config, sea = OPTConfig(30, 32, 48, 1, 2, 64, 32), SEAConfig(cells=16, k_budget=8, features=5, positions=64)
+    module = Extend(DeviceOPT(OPT(config, sea).eval().requires_grad_(False), 64))
+    inputs = [TensorSpec("tokens", (4,), "int64", dynamic=True), TensorSpec("position", (), "int64")]
+    inputs.append(TensorSpec("rows", (4,), "int64", dynamic=True))
+    samples = torch.arange(4), torch.tensor(0), torch.arange(4)
+    lowered = executorch.lower(capture(module, [Method(MethodSpec("extend", tuple(inputs), ()), samples)]))
+    count = lowered.macs["extend"]
+    assert count.undelegated == {}
+    assert count.our_operators == {
+        "edgekit::kv_append": 1,
+        "edgekit::sea_estimate": 1,
+        "edgekit::sparse_topk_attention": 1,
+    }
+    assert count.delegated == 4 * config.linear_macs()
+    # The map to cells has at most 2 places a cell here, of a width of 4; the other count takes it as dense.
+    dense, taps = 2 * 4 * 16, 2 * 16 * 2
+    assert sum(count.ours.values()) == 4 * (sea.macs(2, 16) - dense + taps)

@@ -124,7 +124,7 @@ class SEAOPTModel(Model):
 
     @property
     def device_module(self) -> nn.Module:
-        return DeviceOPT(self.reference, self.context)
+        return self.reference  # every method has a module of its own
 
     def methods(self) -> list[Method]:
         device = DeviceOPT(self.reference, self.context)
