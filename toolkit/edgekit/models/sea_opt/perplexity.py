@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,8 @@ from .opt import OPT
 
 #: Logits that are held at once.
 MAX_LOGITS = 1 << 26
+#: Tokens that a model with a state is given at once.
+CHUNK = 128
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def likelihood(
         raise EdgekitError("the text has fewer than two tokens: nothing to predict.")
     pairs = windows(tokens, context)
     device = module.decoder.embed_tokens.weight.device
+    if module.sea is not None and device.type == "cpu":
+        return _stepwise(module, pairs, on_window)
     together = max(1, MAX_LOGITS // (context * module.config.vocab_size))
     total, count = 0.0, 0
     while pairs:
@@ -85,6 +89,18 @@ def likelihood(
         total += functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum").item()
         count += targets.numel()
         on_window(len(batch))
+    return Likelihood(total, count)
+
+
+def _stepwise(module: OPT, pairs: Sequence[tuple[Tensor, Tensor]], on_window: Callable[[int], None]) -> Likelihood:
+    """Window by window, chunk by chunk: SEA's operators are several times as fast as its masks of all tokens."""
+    total, count = 0.0, 0
+    for inputs, targets in pairs:
+        state = module.new_state(len(inputs))
+        for part, wanted in zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True):
+            total += functional.cross_entropy(module.extend(part, state), wanted, reduction="sum").item()
+        count += len(targets)
+        on_window(1)
     return Likelihood(total, count)
 
 
