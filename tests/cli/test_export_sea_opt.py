@@ -40,6 +40,8 @@ def test_what_the_manifest_says(text_bundle):
     # Two caches of (4, 96, 16), and the estimator's state: 4 heads, 5 features, sums of 32, 8 channels 4 wide.
     state = 4 * (2 * 4 * 96 * 16 + 4 * 5 * 32 + 4 * 5 + 4 * 16 + 2 * 4 * 8 * 4)
     assert manifest["memory"]["state"] == 2 * state
+    # Its zeros are one cache's at a time, not all of the state.
+    assert manifest["memory"]["by_method"]["reset"]["planned_arena"] < state
 
 
 def test_weights_are_stored_once(text_bundle):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from edgekit.kernels import ops
 from edgekit.kernels.sea import SeaState, SeaWeights
 
 from .attention import DenseAttention, SEAAttention
@@ -52,6 +53,15 @@ class DeviceOPT(nn.Module):
         parts = {f"states.{place}": part for place, part in enumerate(self.states)}
         return [f"{path}.{name}" for path, part in parts.items() for name in part.changed]  # type: ignore[union-attr]
 
+    def append(self, rows: Tensor, k_cache: str) -> None:
+        """Writes the same rows, as many as a cache has, into a layer's two caches."""
+        caches = self.get_buffer(k_cache), self.get_buffer(k_cache.replace("k_cache", "v_cache"))
+        if self.opt.sea is not None:
+            ops.kv_append(rows, rows, 0, *caches)
+        else:
+            for cache in caches:
+                torch.ops.llama.update_cache(rows, cache, 0)
+
     def hidden(self, tokens: Tensor, position: Tensor, traces: list[list[Traced]] | None = None) -> Tensor:
         """Hidden states (T, D) of the next tokens (T,) int64, the first of which has a position () int64.
 
@@ -93,7 +103,12 @@ class Reset(nn.Module):
 
     def forward(self) -> Tensor:
         for name in self.device.changed:
-            self.device.get_buffer(name).zero_()
+            buffer = self.device.get_buffer(name)
+            # Written by the operators that know caches: otherwise the arena would hold zeros for all of them at once.
+            if name.endswith("k_cache"):
+                self.device.append(torch.zeros_like(buffer), name)
+            elif not name.endswith("v_cache"):
+                buffer.zero_()
         return torch.zeros((), dtype=torch.int64)
 
 
