@@ -101,9 +101,8 @@ def make_samples(model: Model, methods: list[Method]) -> list[Sample]:
 
 def save_samples(samples: list[Sample], folder: Path) -> None:
     tensors = {
-        f"{index}.{sample.method}.{kind}.{position}": np.asarray(
-            array, order="C"
-        )  # ascontiguousarray would make a scalar (1,)
+        # ascontiguousarray would make a scalar (1,)
+        f"{index}.{sample.method}.{kind}.{position}": np.asarray(array, order="C")
         for index, sample in enumerate(samples)
         for kind, arrays in (("in", sample.inputs), ("out", sample.outputs))
         for position, array in enumerate(arrays)

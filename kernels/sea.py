@@ -122,6 +122,12 @@ def banded_map(width: int, cells: int) -> tuple[Tensor, Tensor]:
     return means.gather(1, start[:, None] + torch.arange(taps)), start
 
 
+def token_cells(cells: int, seen: Tensor, tokens: int) -> Tensor:
+    """The cell of tokens 0 to `tokens` - 1 in every row: (T, tokens) int64; K - 1 for tokens that are not in sight."""
+    token = torch.arange(tokens, device=seen.device)
+    return ((cells * (2 * token + 1) - 1) // (2 * seen[:, None])).clamp(max=cells - 1)
+
+
 def random_weights(
     heads: int, size: int, features: int, cells: int, capacity: int, seed: int = 0, width: int | None = None
 ) -> SeaWeights:

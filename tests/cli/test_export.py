@@ -23,6 +23,8 @@ from edgekit.export import recipes, verify
 from edgekit.models.stackvae_g.checkpoint import load_checkpoint
 from edgekit.models.zoo import zoo
 
+from .refusals import refuse
+
 NAME = "stackvae-g-linux-x86_64-fp32"
 
 
@@ -52,14 +54,6 @@ def occupied(pump_bundle, copy_of, tmp_path):
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def refuse(result, code: int, says: str) -> None:
-    """One sentence, nothing else."""
-    assert says in result.err
-    assert (result.code, result.out) == (code, "")
-    assert result.err.startswith("edgekit: ")
-    assert result.err.count("\n") == 1
 
 
 # What is said

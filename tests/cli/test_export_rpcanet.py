@@ -13,16 +13,12 @@ from edgekit.models.rpcanet.config import VARIANTS
 from edgekit.models.rpcanet.module import RPCANet
 from edgekit.session import Session
 
+from .refusals import refuse
+
 
 @pytest.fixture(autouse=True)
 def generated_data(monkeypatch):
     monkeypatch.delenv("EDGEKIT_DATA", raising=False)
-
-
-def refuse(result, code: int, says: str) -> None:
-    assert says in result.err
-    assert (result.code, result.out) == (code, "")
-    assert result.err.count("\n") == 1
 
 
 def test_stage_outputs_are_the_eager_models(plus_bundle, plus_checkpoint):

@@ -13,18 +13,14 @@ from edgekit.bundle import Bundle
 from edgekit.models.sea_opt.checkpoint import load_checkpoint
 from edgekit.models.sea_opt.perplexity import likelihood
 
+from .refusals import refuse
+
 PROMPT = "the red cat sees"
 
 
 @pytest.fixture(autouse=True)
 def no_data(monkeypatch):
     monkeypatch.delenv("EDGEKIT_DATA", raising=False)
-
-
-def refuse(result, code, says):
-    assert says in result.err
-    assert (result.code, result.out) == (code, "")
-    assert result.err.count("\n") == 1
 
 
 def test_what_the_manifest_says(text_bundle):

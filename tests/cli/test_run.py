@@ -10,6 +10,8 @@ from edgekit.models.stackvae_g.checkpoint import load_checkpoint
 from edgekit.models.stackvae_g.inference import eager_reconstruct
 from edgekit.pipelines.detect_anomalies import detect
 
+from .refusals import refuse
+
 
 @pytest.fixture(scope="module")
 def rows(pump_data) -> np.ndarray:
@@ -31,12 +33,6 @@ def series(rows, tmp_path):
 def eager(pump_checkpoint, rows):
     checkpoint = load_checkpoint(pump_checkpoint)
     return detect(rows, checkpoint.detector(), eager_reconstruct(checkpoint.module))
-
-
-def refuse(result, code: int, says: str) -> None:
-    assert says in result.err
-    assert (result.code, result.out) == (code, "")
-    assert result.err.count("\n") == 1
 
 
 def test_csv_in_csv_out(cli, pump_bundle, series, eager, tmp_path):

@@ -16,6 +16,8 @@ from scipy import ndimage
 from edgekit.models.rpcanet.checkpoint import load_checkpoint
 from edgekit.models.rpcanet.generator import generate_frames
 
+from .refusals import refuse
+
 
 @pytest.fixture
 def image(tmp_path):
@@ -36,12 +38,6 @@ def eager(checkpoint, path) -> np.ndarray:
 def read_png(path) -> np.ndarray:
     with Image.open(path) as picture:
         return np.asarray(picture)
-
-
-def refuse(result, code: int, says: str) -> None:
-    assert says in result.err
-    assert (result.code, result.out) == (code, "")
-    assert result.err.count("\n") == 1
 
 
 def test_a_folder_of_answers(cli, plus_bundle, plus_checkpoint, image, tmp_path):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.models.sea_opt.checkpoint import load_checkpoint, shipped_or
+from edgekit.models.sea_opt.checkpoint import SHIPPED, load_checkpoint
+from edgekit.models.shipped import shipped_or
 
 from . import machines
 
@@ -20,7 +21,7 @@ LEAST_GAP = 1e-3
 
 @pytest.mark.parametrize("name", ["host", "arm64"])
 def test_greedy_tokens(shipped_text_bundle, tmp_path, name, capsys):
-    with shipped_or(None) as path:
+    with shipped_or(None, *SHIPPED) as path:
         checkpoint = load_checkpoint(path)
     tokenizer, eager = checkpoint.tokenizer, checkpoint.module
     tokens = tokenizer.encode(PROMPT)

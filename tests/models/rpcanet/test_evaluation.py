@@ -13,6 +13,8 @@ from PIL import Image
 from edgekit.models.rpcanet.checkpoint import load_checkpoint
 from edgekit.models.rpcanet.data import load_dataset
 
+from ...cli.refusals import refuse
+
 
 def by_hand(checkpoint, data, size: tuple[int, int]) -> tuple[float, float]:
     """IoU and F1 in percent: sigmoid, over its maximum, above 0.5; pixels of all images together."""
@@ -27,12 +29,6 @@ def by_hand(checkpoint, data, size: tuple[int, int]) -> tuple[float, float]:
         wrong += (found & ~mask).sum()
         missed += (~found & mask).sum()
     return 100 * hits / (hits + wrong + missed), 200 * hits / (2 * hits + wrong + missed)
-
-
-def refuse(result, code: int, says: str) -> None:
-    assert says in result.err
-    assert (result.code, result.out) == (code, "")
-    assert result.err.count("\n") == 1
 
 
 def test_eager_bundle_and_pictures(cli, local_checkpoint, frames_data, tmp_path):

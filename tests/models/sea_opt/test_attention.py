@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from edgekit.kernels import reference
+from edgekit.kernels.sea import token_cells
 from edgekit.models.sea_opt import selection
 from edgekit.models.sea_opt.attention import DenseAttention, masked_attention
 from edgekit.models.sea_opt.config import OPTConfig
@@ -113,7 +114,7 @@ def test_rows_attend_to_their_budget(cells):
     scores = torch.randn(1, heads, rows, cells, generator=torch.Generator().manual_seed(1))
     chosen = selection.chosen_cells(scores, k_budget)
     seen = torch.arange(1, rows + 1)
-    cell = selection.token_cells(cells, seen, rows).expand(1, heads, -1, -1)
+    cell = token_cells(cells, seen, rows).expand(1, heads, -1, -1)
     tokens = (chosen.gather(3, cell) & (torch.arange(rows) < seen[:, None])).sum(3).double()
     per_head = tokens.mean(1)[0]
     assert torch.equal(per_head[:k_budget], seen[:k_budget].double())
@@ -149,7 +150,7 @@ def test_counts_of_cells():
 @pytest.mark.parametrize("cells", [4, 64, 256])
 def test_cells_of_tokens(cells):
     seen = torch.arange(1, 1025)
-    found = selection.token_cells(cells, seen, 1024)
+    found = token_cells(cells, seen, 1024)
     published = ((torch.arange(1024).double() + 0.5) / seen[:, None] * cells - 1e-4).floor().long().clamp(0, cells - 1)
     assert torch.equal(found, published)
     bounds = selection.cell_bounds(cells, seen)

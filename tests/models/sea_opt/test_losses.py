@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from edgekit.kernels.sea import token_cells
 from edgekit.models.sea_opt import losses
 from edgekit.models.sea_opt.attention import Attended
 from edgekit.models.sea_opt.config import SEAConfig
-from edgekit.models.sea_opt.selection import token_cells
 
 ROWS = 150
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from edgekit.kernels.sea import SeaState
 from edgekit.models.sea_opt.program import AttentionMaps, DeviceOPT, Extend, Reset
 
 from .conftest import SMALL, SMALL_SEA
@@ -51,8 +52,10 @@ def test_reset_forgets(build, sea):
     first = in_parts(extend, tokens_of(30), (20, 10))
     in_parts(extend, tokens_of(64, seed=2), (64,))
     assert Reset(device)().item() == 0
-    assert len(device.changed) == 2 * (7 if sea else 2)
-    assert not any(device.get_buffer(name).any() for name in device.changed)
+    names = {"k_cache", "v_cache", *SeaState._fields}
+    changed = [buffer for part in device.states for name, buffer in part.named_buffers() if name in names]
+    assert len(changed) == 2 * (7 if sea else 2)
+    assert not any(buffer.any() for buffer in changed)
     assert torch.equal(in_parts(extend, tokens_of(30), (20, 10)), first)
 
 

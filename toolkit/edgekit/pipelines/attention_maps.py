@@ -59,6 +59,7 @@ def attention_map(generator: TextGenerator, tokens: list[int], layer: int, head:
     import torch
 
     from edgekit.kernels.reference import chosen_tokens
+    from edgekit.kernels.sea import token_cells
 
     settings = generator.settings
     assert settings.k_budget is not None
@@ -73,8 +74,7 @@ def attention_map(generator: TextGenerator, tokens: list[int], layer: int, head:
     weights = (q[head] @ k[head].T).masked_fill(~chosen, -torch.inf).softmax(-1)
     sparse = torch.where(chosen.any(-1, keepdim=True), weights, 0)
     count, cells = len(tokens), scores.shape[-1]
-    seen = torch.arange(1, count + 1)[:, None]
-    token = torch.arange(count)
-    cell = ((cells * (2 * token + 1) - 1) // (2 * seen)).clamp(max=cells - 1)
-    estimated = (scores[head].gather(1, cell).masked_fill(token >= seen, -torch.inf)).softmax(-1)
+    cell = token_cells(cells, torch.arange(1, count + 1), count)
+    future = torch.ones(count, count, dtype=torch.bool).triu(1)
+    estimated = scores[head].gather(1, cell).masked_fill(future, -torch.inf).softmax(-1)
     return AttentionMap(estimated.numpy(), sparse.numpy(), chosen.numpy())

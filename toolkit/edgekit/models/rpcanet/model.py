@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from edgekit.files import sha256_of
 from edgekit.images import MAX_PIXELS, MIN_SIDE, Gray, Mask
 from edgekit.models.model import Method, Metric, Model, Predict, Request
 from edgekit.models.settings import read_settings
+from edgekit.models.shipped import shipped_or
 from edgekit.pipelines.segment import Map, Segmenter
 from edgekit.tensors import Array, MethodSpec, TensorSpec
 
@@ -48,24 +47,18 @@ def load(request: Request) -> RPCANetModel:
         UsageError: a variant that does not ship, or a size that no frame can have.
         EdgekitError: the checkpoint or the data does not fit.
     """
-    with nullcontext(request.checkpoint) if request.checkpoint else _shipped(request.variant or SHIPPED) as path:
+    variant = request.variant or SHIPPED
+    with shipped_or(request.checkpoint, "rpcanet", variant) as path:
+        if request.checkpoint is None and not path.is_file():
+            raise UsageError(
+                f"no checkpoint of rpcanet {variant} ships: give one with --checkpoint (the authors' .pkl files fit), "
+                f"or take --variant {SHIPPED}."
+            )
         checkpoint = load_checkpoint(path, request.variant)
         digest = sha256_of(path)
     options = read_settings(request.settings, SETTINGS)
     dataset = _dataset(request, checkpoint)
     return RPCANetModel(checkpoint, dataset, request.sizes, request.batches, request.seed, digest, **options)
-
-
-@contextmanager
-def _shipped(variant: str) -> Iterator[Path]:
-    file = resources.files("edgekit.models.rpcanet") / "checkpoints" / f"{variant}.safetensors"
-    with resources.as_file(file) as path:
-        if not path.is_file():
-            raise UsageError(
-                f"no checkpoint of rpcanet {variant} ships: give one with --checkpoint (the authors' .pkl files fit), "
-                f"or take --variant {SHIPPED}."
-            )
-        yield path
 
 
 def _dataset(request: Request, checkpoint: Checkpoint) -> Dataset | None:

@@ -10,10 +10,11 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from edgekit.kernels import ops
+from edgekit.kernels.sea import token_cells
 
 from .config import OPTConfig, SEAConfig
 from .estimator import Estimate, SEAEstimator
-from .selection import chosen_cells, rows_seen, token_cells
+from .selection import chosen_cells, rows_seen
 from .state import LayerState, Traced
 
 #: Rows whose scores of all tokens are held at once.

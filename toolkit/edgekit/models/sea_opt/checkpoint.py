@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,8 @@ from .opt import OPT
 from .weights import build, find_sea, standard_names
 
 FORMAT = "edgekit sea-opt 1"
-#: The checkpoint that ships.
-SHIPPED = "base.safetensors"
+#: The checkpoint that ships: the package's folder and the file's name.
+SHIPPED = "sea_opt", "base"
 
 
 @dataclass(frozen=True)
@@ -64,13 +62,6 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     # One entry only: safetensors writes several in any order.
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"edgekit": json.dumps(header, sort_keys=True)})
-
-
-def shipped_or(path: Path | None) -> AbstractContextManager[Path]:
-    """A checkpoint's path for the block: the given one, or that of the one that ships."""
-    if path is not None:
-        return nullcontext(path)
-    return resources.as_file(resources.files("edgekit.models.sea_opt") / "checkpoints" / SHIPPED)
 
 
 def load_checkpoint(source: Path) -> Checkpoint:

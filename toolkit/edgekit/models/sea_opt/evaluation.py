@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.models.shipped import shipped_or
 from edgekit.models.tasks import EvaluateRequest, Evaluation, Progress, ResultTable
 from edgekit.pipelines.generate_text import TextGenerator
 from edgekit.session import Session
 
-from .checkpoint import Checkpoint, load_checkpoint, shipped_or
+from .checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from .config import find_config
 from .data import load_corpus, token_stream
 from .model import SEAOPTModel
@@ -49,7 +50,7 @@ def evaluate(request: EvaluateRequest) -> Evaluation:
     if request.session is not None:
         rows = [_bundle_row("bundle", request.session, corpus.test, None, request.progress)]
         return Evaluation(ResultTable(COLUMNS, rows), notes=NOTES)
-    with shipped_or(request.checkpoint) as path:
+    with shipped_or(request.checkpoint, *SHIPPED) as path:
         checkpoint = load_checkpoint(path)
     if request.variant is not None and find_config(request.variant) != checkpoint.module.config:
         raise UsageError(f"the checkpoint {request.checkpoint} is not of variant {request.variant!r}: leave it out.")

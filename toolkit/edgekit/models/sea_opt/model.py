@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
 from edgekit.models.model import Method, Metric, Model, Predict, Request
 from edgekit.models.settings import read_settings, settable
+from edgekit.models.shipped import shipped_or
 from edgekit.pipelines import generate_text
 from edgekit.pipelines.generate_text import TextSettings
 from edgekit.tensors import MethodSpec, TensorSpec
 
-from .checkpoint import Checkpoint, load_checkpoint, shipped_or
+from .checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from .config import VARIANTS
 from .data import load_corpus, token_stream
 from .opt import OPT
+from .perplexity import chunked_likelihood
 from .program import AttentionMaps, DeviceOPT, Extend, Reset
 from .state import ModelState
 
@@ -55,7 +56,7 @@ def load(request: Request) -> SEAOPTModel:
     settings = ExportSettings(**read_settings(request.settings, settable(ExportSettings)))
     if request.checkpoint is None and request.variant not in (None, next(iter(VARIANTS))):
         raise UsageError(f"no checkpoint of sea-opt {request.variant} ships: give one with --checkpoint.")
-    with shipped_or(request.checkpoint) as path:
+    with shipped_or(request.checkpoint, *SHIPPED) as path:
         checkpoint = load_checkpoint(path)
         digest = sha256_of(path) if path.is_file() else None
     model = SEAOPTModel(checkpoint, settings, _text(request), request.seed, digest)
@@ -181,22 +182,18 @@ class SEAOPTModel(Model):
 
     def task_metric(self, predict: Predict | None) -> Metric | None:
         tokens = self._tokens(METRIC_TOKENS + 1)
-        total, chunk = 0.0, self.chunk
-        whole = None
-        if predict is None:
-            with torch.no_grad():
-                whole = self.reference(tokens[None, :-1])[0]
-        for start in range(0, len(tokens) - 1, chunk):
-            part, targets = tokens[start : start + chunk], tokens[start + 1 : start + chunk + 1]
-            part = part[: len(targets)]
-            if whole is None:
-                assert predict is not None
-                inputs = (part.numpy(), np.array(start), np.arange(len(part)))
-                logits = torch.from_numpy(np.asarray(predict("extend", inputs)[0]))
-            else:
-                logits = whole[start : start + len(part)]
-            total -= functional.cross_entropy(logits, targets, reduction="sum").item()
-        return Metric("log-likelihood per token", total / (len(tokens) - 1), self._source)
+        inputs = tokens[:-1]
+        with torch.no_grad():
+            whole = None if predict is not None else self.reference(inputs[None])[0]
+
+        def logits(part: Tensor, start: int) -> Tensor:
+            if predict is None:
+                assert whole is not None
+                return whole[start : start + len(part)]
+            return torch.from_numpy(predict("extend", (part.numpy(), np.array(start), np.arange(len(part))))[0])
+
+        found = chunked_likelihood([(inputs, tokens[1:])], self.chunk, logits)
+        return Metric("log-likelihood per token", -found.nll / found.tokens, self._source)
 
     def pipeline(self) -> dict[str, Any]:
         opt, sea = self.reference.config, self.reference.sea

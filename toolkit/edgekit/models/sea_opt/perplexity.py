@@ -92,16 +92,40 @@ def likelihood(
     return Likelihood(total, count)
 
 
-def _stepwise(module: OPT, pairs: Sequence[tuple[Tensor, Tensor]], on_window: Callable[[int], None]) -> Likelihood:
-    """Window by window, chunk by chunk: SEA's operators are several times as fast as its masks of all tokens."""
+def chunked_likelihood(
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    chunk: int,
+    logits: Callable[[Tensor, int], Tensor],
+    on_window: Callable[[int], None] = lambda count: None,
+) -> Likelihood:
+    """Of windows, each taken chunk by chunk.
+
+    Args:
+        pairs: inputs and targets (T,) int64 of each window.
+        chunk: most tokens that are taken at once.
+        logits: (t, V) after each of the next t tokens, by these and the place of the first; 0 begins a window.
+        on_window: told after every window.
+    """
     total, count = 0.0, 0
     for inputs, targets in pairs:
-        state = module.new_state(len(inputs))
-        for part, wanted in zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True):
-            total += functional.cross_entropy(module.extend(part, state), wanted, reduction="sum").item()
-        count += len(targets)
+        start = 0
+        for part, wanted in zip(inputs.split(chunk), targets.split(chunk), strict=True):
+            total += functional.cross_entropy(logits(part, start), wanted, reduction="sum").item()
+            start += len(part)
+        count += start
         on_window(1)
     return Likelihood(total, count)
+
+
+def _stepwise(module: OPT, pairs: Sequence[tuple[Tensor, Tensor]], on_window: Callable[[int], None]) -> Likelihood:
+    """With a state: SEA's operators are several times as fast as its masks of all tokens."""
+    state = module.new_state()
+
+    def logits(part: Tensor, start: int) -> Tensor:
+        state.length = start  # what lies behind it is not read
+        return module.extend(part, state)
+
+    return chunked_likelihood(pairs, CHUNK, logits, on_window)
 
 
 def program_likelihood(
@@ -116,15 +140,11 @@ def program_likelihood(
         raise UsageError(
             f"windows of {context} tokens, the bundle has room for {generator.settings.context}: export it with more."
         )
-    total, count = 0.0, 0
-    for inputs, targets in windows(tokens, context):
-        for start in range(0, len(inputs), generator.settings.chunk):
-            part = slice(start, start + generator.settings.chunk)
-            logits = torch.from_numpy(generator.logits(inputs[part].tolist(), start, every=True))
-            total += functional.cross_entropy(logits, targets[part], reduction="sum").item()
-        count += len(targets)
-        on_window(1)
-    return Likelihood(total, count)
+
+    def logits(part: Tensor, start: int) -> Tensor:
+        return torch.from_numpy(generator.logits(part.tolist(), start, every=True))
+
+    return chunked_likelihood(windows(tokens, context), generator.settings.chunk, logits, on_window)
 
 
 def _exp(nats: float) -> float:

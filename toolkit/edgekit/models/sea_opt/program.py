@@ -47,21 +47,6 @@ class DeviceOPT(nn.Module):
                 state = LayerState(_by_token(state.k_cache), _by_token(state.v_cache))
             self.states.append(_StateBuffers(state))
 
-    @property
-    def changed(self) -> list[str]:
-        """The names of the buffers that hold the state."""
-        parts = {f"states.{place}": part for place, part in enumerate(self.states)}
-        return [f"{path}.{name}" for path, part in parts.items() for name in part.changed]  # type: ignore[union-attr]
-
-    def append(self, rows: Tensor, k_cache: str) -> None:
-        """Writes the same rows, as many as a cache has, into a layer's two caches."""
-        caches = self.get_buffer(k_cache), self.get_buffer(k_cache.replace("k_cache", "v_cache"))
-        if self.opt.sea is not None:
-            ops.kv_append(rows, rows, 0, *caches)
-        else:
-            for cache in caches:
-                torch.ops.llama.update_cache(rows, cache, 0)
-
     def hidden(self, tokens: Tensor, position: Tensor, traces: list[list[Traced]] | None = None) -> Tensor:
         """Hidden states (T, D) of the next tokens (T,) int64, the first of which has a position () int64.
 
@@ -102,13 +87,8 @@ class Reset(nn.Module):
         self.device = device
 
     def forward(self) -> Tensor:
-        for name in self.device.changed:
-            buffer = self.device.get_buffer(name)
-            # Written by the operators that know caches: otherwise the arena would hold zeros for all of them at once.
-            if name.endswith("k_cache"):
-                self.device.append(torch.zeros_like(buffer), name)
-            elif not name.endswith("v_cache"):
-                buffer.zero_()
+        for buffers in self.device.states:
+            buffers.clear()  # type: ignore[operator]
         return torch.zeros((), dtype=torch.int64)
 
 
@@ -135,10 +115,22 @@ class _StateBuffers(nn.Module):
         self.sea = state.estimator is not None
         tensors = {"k_cache": state.k_cache, "v_cache": state.v_cache}
         tensors |= state.estimator._asdict() if state.estimator is not None else {}
-        self.changed = tuple(tensors)
         tensors |= state.weights._asdict() if state.weights is not None else {}
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor)
+
+    def clear(self) -> None:
+        """Overwrites the state with zeros; the caches by the operators that know them, or the arena would hold zeros
+        for all layers' at once."""
+        caches = self.get_buffer("k_cache"), self.get_buffer("v_cache")
+        zeros = torch.zeros_like(caches[0])
+        if not self.sea:
+            for cache in caches:
+                torch.ops.llama.update_cache(zeros, cache, 0)
+            return
+        ops.kv_append(zeros, zeros, 0, *caches)
+        for name in SeaState._fields:
+            self.get_buffer(name).zero_()
 
     def state(self, trace: list[Traced] | None) -> LayerState:
         tensors = dict(self.named_buffers())

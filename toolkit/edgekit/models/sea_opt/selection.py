@@ -40,12 +40,6 @@ def cell_bounds(cells: int, seen: Tensor) -> Tensor:
     return (2 * edges * seen[:, None] + cells) // (2 * cells)
 
 
-def token_cells(cells: int, seen: Tensor, tokens: int) -> Tensor:
-    """The cell of tokens 0 to `tokens` - 1 in every row: (T, tokens) int64; K - 1 for tokens that are not in sight."""
-    token = torch.arange(tokens, device=seen.device)
-    return ((cells * (2 * token + 1) - 1) // (2 * seen[:, None])).clamp(max=cells - 1)
-
-
 def chosen_cells(scores: Tensor, k_budget: int, start_pos: int = 0) -> Tensor:
     """The cells that rows choose, by log_softmax of each head; equal ones rank by head and cell, the lower first.
 

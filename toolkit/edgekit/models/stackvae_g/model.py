@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
 from edgekit.models.model import Method, Metric, Model, Predict, Request
 from edgekit.models.settings import refuse_settings
+from edgekit.models.shipped import shipped_or
 from edgekit.pipelines import detect_anomalies
 from edgekit.pipelines.detect_anomalies import FloatArray, Reconstruct, score_windows
 from edgekit.series import Series
@@ -45,8 +44,7 @@ def load(request: Request) -> StackVAEGModel:
     if request.sizes:
         raise UsageError("stackvae-g takes no --size: its window and channels come with the checkpoint.")
     refuse_settings(request.settings, "stackvae-g")
-    shipped = resources.files("edgekit.models.stackvae_g") / "checkpoints" / f"{SHIPPED}.safetensors"
-    with nullcontext(request.checkpoint) if request.checkpoint else resources.as_file(shipped) as path:
+    with shipped_or(request.checkpoint, "stackvae_g", SHIPPED) as path:
         checkpoint = load_checkpoint(path)
         return StackVAEGModel(checkpoint, _entity(request, checkpoint), request.batches, request.seed, sha256_of(path))
 
