@@ -1,4 +1,5 @@
-# Where the headers of torch and the headers and libraries of ExecuTorch are: EDGEKIT_TORCH_INCLUDE, EDGEKIT_EXECUTORCH.
+# Where the headers of torch, the headers and libraries of ExecuTorch, and nlohmann/json and stb are:
+# EDGEKIT_TORCH_INCLUDE, EDGEKIT_EXECUTORCH, EDGEKIT_HEADERS.
 #
 # packages.py finds them: in the building interpreter's environment, or in their wheels, which a cross build always
 # needs. Either may be set beforehand, empty to leave that binding out.
@@ -25,3 +26,6 @@ if(CMAKE_CROSSCOMPILING AND NOT DEFINED EDGEKIT_TORCH_INCLUDE)
 endif()
 edgekit_find_package(torch EDGEKIT_TORCH_INCLUDE)
 edgekit_find_package(executorch EDGEKIT_EXECUTORCH)
+if(EDGEKIT_EXECUTORCH)
+  edgekit_find_package(headers EDGEKIT_HEADERS)
+endif()

@@ -1,18 +1,22 @@
-"""Where a package's headers and libraries are, for the native build: `packages.py torch|executorch FOLDER [PLATFORM]`.
+"""Where headers and libraries of others are, for the native build: `packages.py torch|executorch|headers FOLDER [PLATFORM]`.
 
 The installed package is taken when its version fits edgekit's pin. Otherwise (it is not installed yet, or a cross build
 needs another platform's) its wheel is downloaded without its dependencies and unpacked, in part, in FOLDER. The path is
-printed.
+printed. `headers` are libraries that are nothing but headers, and come with the sources of a published package.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -22,11 +26,20 @@ PARTS = {
                "torch/include/torch/headeronly/"), "torch/include"),
     "executorch": (("executorch/include/", "executorch/lib/", "executorch/share/"), "executorch"),
 }  # fmt: skip
+#: nlohmann/json 3.11.2, stb_image 2.28 and stb_image_write 1.16 lie in this published source package; their SHA-256.
+SOURCES = "stable-diffusion-cpp-python==0.4.7"
+HEADERS = {
+    "nlohmann/json.hpp": "665fa14b8af3837966949e8eb0052d583e2ac105d3438baba9951785512cf921",
+    "stb/stb_image.h": "38e08c1c5ab8869ae8d605ddaefa85ad3fea24a2964fd63a099c0c0f79c70bcc",
+    "stb/stb_image_write.h": "683e15c6dfdc2d57b06b9e166ba27665328e0854a9c1130c2ba9958afaf2f8da",
+}
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def main(name: str, folder: Path, platform: str | None = None) -> Path:
     """The folder inside the package; raises SystemExit with a sentence when it cannot be had."""
+    if name == "headers":
+        return headers(folder / name)
     wanted = requirement(name)
     if platform is None and (found := installed(name, wanted)):
         return found
@@ -59,14 +72,37 @@ def installed(name: str, wanted: str) -> Path | None:
 def unpack(name: str, wanted: str, place: Path, platform: str | None) -> None:
     """Downloads the wheel and unpacks what is needed of it."""
     arguments = ["--platform", platform, "--only-binary=:all:"] if platform else []
+    with downloaded(wanted, *arguments) as file, zipfile.ZipFile(file) as wheel:
+        wheel.extractall(place, [member for member in wheel.namelist() if member.startswith(PARTS[name][0])])
+
+
+def headers(folder: Path) -> Path:
+    """The folder with the headers of HEADERS, which is made when one is missing there."""
+    if all((folder / name).is_file() for name in HEADERS):
+        return folder
+    with downloaded(SOURCES, "--no-binary=:all:") as file, tarfile.open(file) as sources:
+        for name, wanted in HEADERS.items():
+            end = f"/thirdparty/{Path(name).name}"
+            member = next((member for member in sources.getmembers() if member.name.endswith(end)), None)
+            content = sources.extractfile(member) if member else None
+            header = content.read() if content else b""
+            if hashlib.sha256(header).hexdigest() != wanted:
+                raise SystemExit(f"{SOURCES} has another {name} than edgekit was made with: set EDGEKIT_HEADERS.")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(header)
+    return folder
+
+
+@contextmanager
+def downloaded(wanted: str, *arguments: str) -> Iterator[Path]:
+    """A package's file from pip's index, without its dependencies."""
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *arguments, "-d", scratch, wanted]
         done = subprocess.run(command, stdout=sys.stderr, check=False)
-        wheels = list(Path(scratch).glob("*.whl"))
-        if done.returncode or len(wheels) != 1:
+        files = list(Path(scratch).iterdir())
+        if done.returncode or len(files) != 1:
             raise SystemExit(f"pip could not download {wanted}: install it, then pip install --no-build-isolation .")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            wheel.extractall(place, [member for member in wheel.namelist() if member.startswith(PARTS[name][0])])
+        yield files[0]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.errors import EdgekitError, UsageError
+from edgekit_runtime.errors import EdgekitError, UsageError
 
 Array = npt.NDArray[Any]
 

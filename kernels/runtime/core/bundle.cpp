@@ -1,0 +1,153 @@
+#include "bundle.h"
+
+#include <dirent.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+
+#include "dtype.h"
+#include "files.h"
+#include "sha256.h"
+
+namespace edgekit {
+namespace {
+
+constexpr char kManifest[] = "manifest.json";
+constexpr uint64_t kLargestManifest = 16 << 20;
+// Schemas that this library reads: its own, and the one before, once there is one.
+constexpr int64_t kSchemas[] = {1};
+
+Failure changed(const std::string &path) {
+  return Failure(format("%s was changed after export: copy the bundle again or export it anew.", path.c_str()));
+}
+
+// The manifest's own hash covers its other fields; they are spelled as they would be without it: one line less.
+bool is_unchanged(const std::string &text, const std::string &digest) {
+  const std::string line = "\n  \"sha256\": \"" + digest + "\",";
+  const size_t place = text.find(line);
+  if (place == std::string::npos) return false;
+  Sha256 found;
+  found.add(text.data(), place);
+  found.add(text.data() + place + line.size(), text.size() - place - line.size());
+  return found.hex() == digest;
+}
+
+bool lies_inside(const std::string &name) {
+  if (name.empty() || name.front() == '/' || name.back() == '/' || name == kManifest) return false;
+  if (name.find('\\') != std::string::npos || name.find('\0') != std::string::npos) return false;
+  size_t start = 0;
+  while (start <= name.size()) {
+    const size_t end = std::min(name.find('/', start), name.size());
+    const std::string part = name.substr(start, end - start);
+    if (part.empty() || part == "." || part == "..") return false;
+    start = end + 1;
+  }
+  return true;
+}
+
+void list(const std::string &folder, const std::string &prefix, std::vector<std::string> &files) {
+  DIR *opened = opendir(folder.c_str());
+  if (opened == nullptr) throw Failure(format("%s cannot be read: check its permissions.", folder.c_str()));
+  while (const dirent *entry = readdir(opened)) {
+    const std::string name = entry->d_name, path = folder + "/" + name;
+    if (name == "." || name == "..") continue;
+    if (is_folder(path) && !is_link(path)) {
+      list(path, prefix + name + "/", files);
+    } else {
+      files.push_back(prefix + name);
+    }
+  }
+  closedir(opened);
+}
+
+TensorText tensor_text(const JsonPart &part) {
+  TensorText text{part.text("name"), part.text("units"), DType::float32, part.integers("shape"), false};
+  if (!dtype_of(part.text("dtype"), text.dtype)) throw part.wrong("dtype");
+  if (text.shape.size() > kMostDimensions) throw part.wrong("shape");
+  for (const int64_t size : text.shape)
+    if (size < 0) throw part.wrong("shape");
+  if (part.has("dynamic")) text.dynamic = part.part("dynamic").value() == true;
+  if (text.dynamic && text.shape.empty()) throw part.wrong("dynamic");
+  return text;
+}
+
+std::vector<TensorText> tensor_texts(const JsonPart &method, const char *name) {
+  std::vector<TensorText> texts;
+  for (const JsonPart &part : method.parts(name)) texts.push_back(tensor_text(part));
+  return texts;
+}
+
+}  // namespace
+
+Bundle::Bundle(const std::string &folder, bool check_files) : folder_(folder) {
+  while (folder_.size() > 1 && folder_.back() == '/') folder_.pop_back();
+  if (!is_folder(folder_))
+    throw UsageFailure(format("there is no bundle %s: `edgekit export` makes one.", folder_.c_str()));
+  read_manifest();
+  if (check_files) this->check_files();
+}
+
+void Bundle::read_manifest() {
+  const std::string file = path(kManifest);
+  if (!is_file(file)) throw Failure(format("%s is not a bundle: it has no %s.", folder_.c_str(), kManifest));
+  text_ = read_file(file, kLargestManifest);
+  manifest_ = Json::parse(text_, nullptr, false);
+  if (manifest_.is_discarded() || !manifest_.is_object() || !manifest_.contains("schema"))
+    throw Failure(format("%s is damaged: copy the bundle again.", file.c_str()));
+  const JsonPart fields = manifest();
+  const int64_t schema = manifest_["schema"].is_number_integer() ? fields.integer("schema") : -1;
+  if (std::find(std::begin(kSchemas), std::end(kSchemas), schema) == std::end(kSchemas))
+    throw Failure(format("%s has schema %s, this edgekit %s reads 1: install the edgekit that made it, or export the "
+                         "bundle again.",
+                         file.c_str(), manifest_["schema"].dump().c_str(), runtime_version()));
+  if (!manifest_.contains("sha256") || !manifest_["sha256"].is_string() ||
+      !is_unchanged(text_, manifest_["sha256"].get<std::string>()))
+    throw changed(file);
+  const JsonPart files = fields.part("files");
+  if (!files.value().is_object()) throw fields.wrong("files");
+  for (const auto &entry : files.value().items())
+    if (!lies_inside(entry.key()))
+      throw Failure(format("%s lists the file '%s', which does not lie inside the bundle: do not use it.",
+                           file.c_str(), entry.key().c_str()));
+}
+
+void Bundle::check_files() const {
+  const JsonPart files = manifest().part("files");
+  std::vector<std::string> present;
+  list(folder_, "", present);
+  std::sort(present.begin(), present.end());
+  for (const std::string &name : present)
+    if (name != kManifest && !files.value().contains(name))
+      throw Failure(format("%s does not belong to the bundle: remove it.", path(name).c_str()));
+  for (const auto &item : files.value().items()) {
+    const std::string file = path(item.key());
+    const JsonPart entry(item.value(), path(kManifest));
+    if (is_link(file) || !is_file(file))
+      throw Failure(format("%s is missing: copy the bundle again.", file.c_str()));
+    if (file_size(file) != static_cast<uint64_t>(entry.integer("bytes", 0)) || sha256_of(file) != entry.text("sha256"))
+      throw changed(file);
+  }
+}
+
+ProgramText Bundle::program() const {
+  const std::vector<JsonPart> programs = manifest().parts("programs");
+  for (const JsonPart &part : programs) {
+    if (part.text("format") != "pte") continue;
+    ProgramText program{part.text("file"), part.text("format"), {}, part.texts("operators"), part.texts("delegates")};
+    if (!manifest().part("files").value().contains(program.file)) throw part.wrong("file");
+    for (const JsonPart &method : part.parts("methods"))
+      program.methods.push_back({method.text("name"), tensor_texts(method, "inputs"), tensor_texts(method, "outputs")});
+    if (program.methods.empty()) throw part.wrong("methods");
+    return program;
+  }
+  throw Failure(format("%s has no program that this library runs: export the bundle again.",
+                       path(kManifest).c_str()));
+}
+
+size_t Bundle::state() const {
+  const JsonPart memory = manifest().part("memory");
+  return memory.has("state") ? static_cast<size_t>(memory.integer("state", 0)) : 0;
+}
+
+}  // namespace edgekit

@@ -1,0 +1,53 @@
+// A bundle on disk: its manifest, and whether its files are those that were exported.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "edgekit/session.h"
+#include "json.h"
+
+namespace edgekit {
+
+// A method's description, owned; what the public structures point to.
+struct TensorText {
+  std::string name, units;
+  DType dtype;
+  std::vector<int64_t> shape;
+  bool dynamic;
+};
+struct MethodText {
+  std::string name;
+  std::vector<TensorText> inputs, outputs;
+};
+
+struct ProgramText {
+  std::string file, format;
+  std::vector<MethodText> methods;
+  std::vector<std::string> operators, delegates;
+};
+
+class Bundle {
+ public:
+  // Reads the manifest, and with `check_files` compares every file with its hash.
+  Bundle(const std::string &folder, bool check_files);
+
+  const std::string &folder() const { return folder_; }
+  const std::string &text() const { return text_; }
+  JsonPart manifest() const { return {manifest_, path("manifest.json")}; }
+  std::string path(const std::string &file) const { return folder_ + "/" + file; }
+  std::string task() const { return manifest().part("pipeline").text("name"); }
+  // The first program of a format that this library runs.
+  ProgramText program() const;
+  // Bytes of what methods remember from call to call, 0 if they do not.
+  size_t state() const;
+
+ private:
+  void read_manifest();
+  void check_files() const;
+
+  std::string folder_, text_;
+  Json manifest_;
+};
+
+}  // namespace edgekit

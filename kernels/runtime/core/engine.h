@@ -1,0 +1,30 @@
+// What runs programs, whatever their format.
+#pragma once
+
+#include <cstdint>
+
+#include "bundle.h"
+#include "heap.h"
+
+namespace edgekit {
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  // Methods are numbered as in the manifest's program. Each throws Failure.
+  virtual void load(size_t method) = 0;
+  // Runs a loaded method; counts, dtypes and shapes fit. rows[i] gets the first dimension of output i.
+  virtual void run(size_t method, const Tensor *inputs, const Tensor *outputs, int64_t *rows) = 0;
+
+  // The state in use, which all methods share; nothing if they have none.
+  virtual Block &state() = 0;
+  virtual size_t program_bytes() const = 0;
+  virtual size_t arena_bytes() const = 0;
+  virtual size_t runtime_bytes() const = 0;
+  virtual size_t scratch_bytes() const = 0;
+  // What a method's operators needed at most so far.
+  virtual size_t scratch_of(size_t method) const = 0;
+};
+
+}  // namespace edgekit

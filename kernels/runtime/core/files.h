@@ -1,0 +1,20 @@
+// Files of a bundle, read whole.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace edgekit {
+
+bool is_file(const std::string &path);
+bool is_folder(const std::string &path);
+bool is_link(const std::string &path);
+uint64_t file_size(const std::string &path);
+
+// A file's bytes; `what` begins the sentence when it cannot be read. At most `most` bytes are taken.
+std::string read_file(const std::string &path, uint64_t most);
+
+// SHA-256 of a file, in hexadecimal digits.
+std::string sha256_of(const std::string &path);
+
+}  // namespace edgekit

@@ -1,0 +1,44 @@
+#include "heap.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace edgekit {
+
+void *Heap::take(size_t size, size_t alignment) noexcept {
+  void *memory = nullptr;
+  if (allocator_.allocate != nullptr) {
+    memory = allocator_.allocate(allocator_.user, size, alignment);
+  } else {
+    memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  }
+  if (memory != nullptr) used_.fetch_add(size, std::memory_order_relaxed);
+  return memory;
+}
+
+void Heap::give_back(void *memory, size_t size) noexcept {
+  if (memory == nullptr) return;
+  used_.fetch_sub(size, std::memory_order_relaxed);
+  if (allocator_.allocate != nullptr) {
+    allocator_.release(allocator_.user, memory, size);
+  } else {
+    std::free(memory);
+  }
+}
+
+Block::Block(Heap &heap, size_t size) : heap_(&heap), size_(size) {
+  if (size == 0) return;
+  data_ = static_cast<uint8_t *>(heap.take(size, kAlignment));
+  if (data_ == nullptr) throw std::bad_alloc();
+}
+
+Block::~Block() {
+  if (heap_ != nullptr) heap_->give_back(data_, size_);
+}
+
+void Block::fill_zero() noexcept {
+  if (size_ > 0) std::memset(data_, 0, size_);
+}
+
+}  // namespace edgekit

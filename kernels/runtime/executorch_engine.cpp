@@ -1,0 +1,337 @@
+#include "executorch_engine.h"
+
+#include <executorch/extension/data_loader/mmap_data_loader.h>
+#include <executorch/runtime/backend/interface.h>
+#include <executorch/runtime/core/hierarchical_allocator.h>
+#include <executorch/runtime/executor/method.h>
+#include <executorch/runtime/executor/program.h>
+#include <executorch/runtime/kernel/operator_registry.h>
+#include <executorch/runtime/platform/platform.h>
+#include <executorch/runtime/platform/runtime.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "core/dtype.h"
+#include "core/files.h"
+#include "core/log.h"
+
+// The wheel has the library and not this header.
+namespace executorch::extension::threadpool {
+class ThreadPool {
+ public:
+  size_t get_thread_count() const;
+  bool _unsafe_reset_threadpool(uint32_t new_thread_count);
+};
+ThreadPool *get_threadpool();
+}  // namespace executorch::extension::threadpool
+
+namespace edgekit {
+namespace {
+
+namespace et = executorch::runtime;
+using executorch::aten::ScalarType;
+using executorch::extension::MmapDataLoader;
+
+// ExecuTorch's own log goes the way of ours.
+void emit_log(et_timestamp_t, et_pal_log_level_t level, const char *, const char *, size_t, const char *message,
+              size_t) {
+  const LogLevel ours = level == kDebug ? LogLevel::debug : level == kInfo ? LogLevel::info : LogLevel::error;
+  log(ours, message);
+}
+
+void start_runtime() {
+  static const bool started = [] {
+    et::register_pal(et::PalImpl::create(emit_log, __FILE__));
+    et::runtime_init();
+    return true;
+  }();
+  (void)started;
+}
+
+ScalarType scalar_type(DType dtype) {
+  switch (dtype) {
+    case DType::float32: return ScalarType::Float;
+    case DType::float16: return ScalarType::Half;
+    case DType::float64: return ScalarType::Double;
+    case DType::int8: return ScalarType::Char;
+    case DType::uint8: return ScalarType::Byte;
+    case DType::int16: return ScalarType::Short;
+    case DType::int32: return ScalarType::Int;
+    case DType::int64: return ScalarType::Long;
+    case DType::boolean: return ScalarType::Bool;
+  }
+  return ScalarType::Undefined;
+}
+
+// Memory that grows while it is new, and is one piece as soon as it has been used once: operators' scratch, which is
+// given back after every operator, and what a method keeps.
+class GrowingMemory final : public et::MemoryAllocator {
+ public:
+  explicit GrowingMemory(Heap &heap) : et::MemoryAllocator(0, nullptr), heap_(heap) {}
+
+  void *allocate(size_t size, size_t alignment) override {
+    if (size == 0) size = 1;
+    const size_t start = (used_ + alignment - 1) / alignment * alignment;
+    // Blocks begin at a multiple of kAlignment, and nothing asks for more than that.
+    if (!blocks_.empty() && alignment <= Block::kAlignment && start + size <= blocks_.back().size()) {
+      used_ = start + size;
+      most_ = std::max(most_, full_ + used_);
+      return blocks_.back().data() + start;
+    }
+    try {
+      Block block(heap_, std::max(size, kLeast));
+      if (!blocks_.empty()) full_ += blocks_.back().size();
+      blocks_.push_back(std::move(block));
+    } catch (const std::bad_alloc &) {
+      log(LogLevel::error, "there is not enough memory for an operator's scratch");
+      return nullptr;
+    }
+    used_ = size;
+    most_ = std::max(most_, full_ + used_);
+    return blocks_.back().data();
+  }
+
+  // Everything is free again, in one block that is large enough for what was used.
+  void reset() override {
+    used_ = full_ = 0;
+    if (blocks_.size() <= 1) return;
+    size_t size = 0;
+    for (const Block &block : blocks_) size += block.size();
+    blocks_.clear();
+    try {
+      blocks_.emplace_back(heap_, size);
+    } catch (const std::bad_alloc &) {  // the next operator will say so
+    }
+  }
+
+  size_t held() const {
+    size_t size = 0;
+    for (const Block &block : blocks_) size += block.size();
+    return size;
+  }
+  // Bytes that were in use at once since start_counting().
+  size_t most() const { return most_; }
+  void start_counting() { most_ = 0; }
+
+ private:
+  static constexpr size_t kLeast = 4096;
+
+  Heap &heap_;
+  std::vector<Block> blocks_;
+  size_t used_ = 0, full_ = 0, most_ = 0;
+};
+
+struct LoadedMethod {
+  explicit LoadedMethod(Heap &heap) : memory(heap) {}
+
+  GrowingMemory memory;
+  std::vector<et::Span<uint8_t>> buffers;
+  std::optional<et::HierarchicalAllocator> planned;
+  std::optional<et::MemoryManager> manager;
+  std::optional<et::Method> method;
+  std::vector<bool> input_planned, output_planned;
+  size_t scratch = 0;
+};
+
+class ExecutorchEngine final : public Engine {
+ public:
+  ExecutorchEngine(const Bundle &bundle, Heap &heap)
+      : folder_(bundle.folder()), text_(bundle.program()), heap_(heap), scratch_(heap) {
+    start_runtime();
+    check_operators();
+    const std::string path = bundle.path(text_.file);
+    const ErrorLog errors;
+    auto loader = MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock);
+    if (!loader.ok()) throw cannot_load(path, errors);
+    loader_.emplace(std::move(*loader));
+    auto program = et::Program::load(&*loader_, et::Program::Verification::InternalConsistency);
+    if (!program.ok()) throw cannot_load(path, errors);
+    program_.emplace(std::move(*program));
+    program_bytes_ = file_size(path);
+    methods_.resize(text_.methods.size());
+    plan(bundle.state() > 0);
+  }
+
+  void load(size_t index) override {
+    if (methods_[index]) return;
+    const MethodText &text = text_.methods[index];
+    auto loaded = std::make_unique<LoadedMethod>(heap_);
+    const et::MethodMeta meta = metadata(text);
+    const size_t count = meta.num_memory_planned_buffers();
+    for (size_t buffer = 0; buffer < count; ++buffer) {
+      const size_t size = static_cast<size_t>(*meta.memory_planned_buffer_size(buffer));
+      const bool is_state = state_.size() > 0 && buffer + 1 == count;
+      Block &block = is_state ? state_ : arena_[buffer];
+      loaded->buffers.push_back({block.data(), size});
+    }
+    loaded->planned.emplace(et::Span<et::Span<uint8_t>>(loaded->buffers.data(), loaded->buffers.size()));
+    loaded->manager.emplace(&loaded->memory, &*loaded->planned, &scratch_);
+    const ErrorLog errors;
+    auto method = program_->load_method(text.name.c_str(), &*loaded->manager);
+    if (!method.ok())
+      throw Failure(format("method '%s' of %s cannot be loaded (%s): this runtime does not fit the bundle, or there is "
+                           "not enough memory.",
+                           text.name.c_str(), folder_.c_str(), errors.reason().c_str()));
+    loaded->method.emplace(std::move(*method));
+    for (size_t input = 0; input < text.inputs.size(); ++input)
+      loaded->input_planned.push_back(meta.input_tensor_meta(input)->is_memory_planned());
+    for (size_t output = 0; output < text.outputs.size(); ++output)
+      loaded->output_planned.push_back(meta.output_tensor_meta(output)->is_memory_planned());
+    scratch_.reset();
+    methods_[index] = std::move(loaded);
+  }
+
+  void run(size_t index, const Tensor *inputs, const Tensor *outputs, int64_t *rows) override {
+    LoadedMethod &loaded = *methods_[index];
+    et::Method &method = *loaded.method;
+    const MethodText &text = text_.methods[index];
+    const ErrorLog errors;
+    const auto check = [&](et::Error error) {
+      if (error != et::Error::Ok) throw failed(text, error, errors);
+    };
+    for (size_t input = 0; input < text.inputs.size(); ++input) check(set_input(method, inputs[input], input));
+    for (size_t output = 0; output < text.outputs.size(); ++output) {
+      if (loaded.output_planned[output]) continue;
+      const TensorText &spec = text.outputs[output];
+      size_t bytes = size_of(spec.dtype);
+      for (const int64_t size : spec.shape) bytes *= static_cast<size_t>(size);
+      check(method.set_output_data_ptr(outputs[output].data, bytes, output));
+    }
+    scratch_.start_counting();
+    check(method.execute());
+    scratch_.reset();
+    loaded.scratch = std::max(loaded.scratch, scratch_.most());
+    for (size_t output = 0; output < text.outputs.size(); ++output) {
+      const auto &tensor = method.get_output(output).toTensor();
+      if (loaded.output_planned[output]) std::memcpy(outputs[output].data, tensor.const_data_ptr(), tensor.nbytes());
+      rows[output] = tensor.dim() > 0 ? tensor.size(0) : 1;
+    }
+  }
+
+  Block &state() override { return state_; }
+  size_t program_bytes() const override { return program_bytes_; }
+  size_t arena_bytes() const override {
+    size_t size = 0;
+    for (const Block &block : arena_) size += block.size();
+    return size;
+  }
+  size_t runtime_bytes() const override {
+    size_t size = 0;
+    for (const auto &loaded : methods_)
+      if (loaded) size += loaded->memory.held();
+    return size;
+  }
+  size_t scratch_bytes() const override { return scratch_.held(); }
+  size_t scratch_of(size_t method) const override { return methods_[method] ? methods_[method]->scratch : 0; }
+
+ private:
+  void check_operators() const {
+    std::string missing;
+    const auto miss = [&](const std::string &name) { missing += (missing.empty() ? "" : ", ") + name; };
+    const auto kernels = et::get_registered_kernels();
+    for (const std::string &name : text_.operators) {
+      const bool found =
+          std::any_of(kernels.begin(), kernels.end(), [&](const et::Kernel &kernel) { return kernel.name_ == name; });
+      if (!found) miss(name);
+    }
+    for (const std::string &name : text_.delegates)
+      if (et::get_backend_class(name.c_str()) == nullptr) miss(name);
+    if (!missing.empty())
+      throw Failure(format("%s needs %s, which this runtime does not have: export the bundle with this version of "
+                           "edgekit, or install the one that made it.",
+                           folder_.c_str(), missing.c_str()));
+  }
+
+  et::MethodMeta metadata(const MethodText &text) const {
+    auto meta = program_->method_meta(text.name.c_str());
+    if (!meta.ok() || meta->num_inputs() != text.inputs.size() || meta->num_outputs() != text.outputs.size())
+      throw Failure(format("the program of %s has another method '%s' than its manifest says: export it again.",
+                           folder_.c_str(), text.name.c_str()));
+    return *meta;
+  }
+
+  // Room for the planned tensors. Methods run one at a time, so that they share it; what they remember from call to
+  // call lies in the last buffer of each (ExecuTorch's share_mutable_buffers).
+  void plan(bool has_state) {
+    std::vector<size_t> sizes;
+    size_t state = 0;
+    for (const MethodText &text : text_.methods) {
+      const et::MethodMeta meta = metadata(text);
+      const size_t count = meta.num_memory_planned_buffers();
+      for (size_t buffer = 0; buffer < count; ++buffer) {
+        const size_t size = static_cast<size_t>(*meta.memory_planned_buffer_size(buffer));
+        if (has_state && buffer + 1 == count) {
+          state = std::max(state, size);
+        } else {
+          sizes.resize(std::max(sizes.size(), buffer + 1));
+          sizes[buffer] = std::max(sizes[buffer], size);
+        }
+      }
+    }
+    for (const size_t size : sizes) arena_.emplace_back(heap_, size);
+    state_ = Block(heap_, state);
+    state_.fill_zero();
+  }
+
+  static et::Error set_input(et::Method &method, const Tensor &input, size_t index) {
+    executorch::aten::SizesType sizes[kMostDimensions];
+    executorch::aten::DimOrderType order[kMostDimensions];
+    executorch::aten::StridesType strides[kMostDimensions];
+    executorch::aten::StridesType stride = 1;
+    for (int dimension = input.rank - 1; dimension >= 0; --dimension) {
+      sizes[dimension] = static_cast<executorch::aten::SizesType>(input.shape[dimension]);
+      order[dimension] = static_cast<executorch::aten::DimOrderType>(dimension);
+      strides[dimension] = stride;
+      stride *= sizes[dimension];
+    }
+    // The method takes over its size and address, not the description itself.
+    executorch::aten::TensorImpl tensor(scalar_type(input.dtype), input.rank, sizes, input.data, order, strides);
+    return method.set_input(et::EValue(executorch::aten::Tensor(&tensor)), index);
+  }
+
+  Failure cannot_load(const std::string &path, const ErrorLog &errors) const {
+    return Failure(format("%s cannot be loaded (%s): export it again.", path.c_str(), errors.reason().c_str()));
+  }
+
+  Failure failed(const MethodText &text, et::Error error, const ErrorLog &errors) const {
+    if (error == et::Error::MemoryAllocationFailed)
+      return Failure(format("method '%s' of %s has not enough memory (%s): close something, or export it smaller.",
+                            text.name.c_str(), folder_.c_str(), errors.reason().c_str()));
+    return Failure(format("method '%s' of %s failed: %s.", text.name.c_str(), folder_.c_str(),
+                          errors.reason().c_str()));
+  }
+
+  std::string folder_;
+  ProgramText text_;
+  Heap &heap_;
+  GrowingMemory scratch_;
+  std::vector<Block> arena_;
+  Block state_;
+  std::optional<MmapDataLoader> loader_;
+  std::optional<et::Program> program_;
+  std::vector<std::unique_ptr<LoadedMethod>> methods_;
+  size_t program_bytes_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_executorch_engine(const Bundle &bundle, Heap &heap) {
+  return std::make_unique<ExecutorchEngine>(bundle, heap);
+}
+
+void set_pool_threads(int count) {
+  start_runtime();
+  auto *pool = executorch::extension::threadpool::get_threadpool();
+  if (pool == nullptr || !pool->_unsafe_reset_threadpool(static_cast<uint32_t>(count)))
+    throw Failure(format("the thread pool cannot have %d threads: give fewer.", count));
+}
+
+int pool_threads() {
+  start_runtime();
+  const auto *pool = executorch::extension::threadpool::get_threadpool();
+  return pool == nullptr ? 1 : static_cast<int>(pool->get_thread_count());
+}
+
+}  // namespace edgekit

@@ -1,0 +1,7 @@
+// The Python module edgekit_runtime._native: each part binds itself.
+
+#include "module.h"
+
+NB_MODULE(_native, module) {
+  edgekit::bind_session(module);
+}

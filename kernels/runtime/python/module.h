@@ -1,0 +1,17 @@
+// What the parts of the Python module share.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include "edgekit/session.h"
+
+namespace edgekit {
+
+namespace nb = nanobind;
+
+void bind_session(nb::module_ &module);
+
+// Raises the last error: UsageError or EdgekitError of the module edgekit_runtime.errors.
+[[noreturn]] void raise_last_error();
+
+}  // namespace edgekit
