@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "../common/fetch.h"
+
 namespace edgekit::sea_estimate {
 
 // Four outputs of y = x weight^T + bias, with the biases twice.
@@ -63,6 +65,9 @@ void multiply_rows(const Outputs<Simd> &outputs, const float *x, float *y) {
 // y = x weight^T + bias: x rows x in, weight out x in, bias out or nullptr, y rows x out.
 template <typename Simd>
 void linear(const float *x, int64_t rows, int64_t in, const float *weight, const float *bias, int64_t out, float *y) {
+  // Between steps the weights have left the cache: those of the outputs after the next are asked for in time.
+  constexpr int64_t kAhead = 8;
+  fetch(weight, std::min(kAhead, out) * in * sizeof *weight);
   for (int64_t first = 0; first < out; first += 4) {
     Outputs<Simd> outputs{in, out, {}, {}, std::min<int64_t>(4, out - first)};
     float biases[8];
@@ -72,6 +77,8 @@ void linear(const float *x, int64_t rows, int64_t in, const float *weight, const
       biases[lane] = biases[lane + 4] = bias == nullptr ? 0.0f : bias[output];
     }
     outputs.biases = Simd::load(biases);
+    const int64_t ahead = std::min(first + kAhead, out);
+    fetch(weight + ahead * in, std::min<int64_t>(4, out - ahead) * in * sizeof *weight);
     int64_t row = 0;
     for (; row + 3 <= rows; row += 3) multiply_rows<Simd, 3>(outputs, x + row * in, y + row * out + first);
     if (rows - row == 2) multiply_rows<Simd, 2>(outputs, x + row * in, y + row * out + first);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "../common/fetch.h"
 #include "../common/part.h"
 #include "../common/work.h"
 #include "attention.h"
@@ -98,7 +99,11 @@ class Estimate {
       for (int64_t head = first_head, at = 0; head < first_head + heads; ++head)
         for (int64_t row = 0; row < count_; ++row, ++at) body(head, row, at);
     };
+    const auto fetch_sums = [&](int64_t head) {
+      if (head < first_head + heads) fetch(p_.state.key_values + head * m * twice, m * twice * sizeof(float));
+    };
     const size_t bytes = static_cast<size_t>(d) * sizeof(float);
+    fetch_sums(first_head);
     each_row([&](int64_t head, int64_t row, int64_t at) {
       const int64_t from = (head * p_.rows + first_ + row) * d;
       std::memcpy(asked + 2 * at * d, p_.q + from, bytes);
@@ -112,6 +117,7 @@ class Estimate {
     each_row([&](int64_t head, int64_t row, int64_t at) {
       const int64_t to = (head * p_.rows + first_ + row) * d;
       float *context = contexts + at * 3 * d;
+      if (row == 0) fetch_sums(head + 1);
       add_mean<Simd>(context + twice, d, token(row) + 1, p_.state.values + head * d, p_.v_mean + to);
       attend<Simd>(phi + 2 * at * m, phi + (2 * at + 1) * m, m, twice, p_.state.keys + head * m,
                    p_.state.key_values + head * m * twice, context);
@@ -122,6 +128,8 @@ class Estimate {
     apply_gelu<Simd>(x, rows * twice);
     linear<Simd>(x, rows, twice, w_.gates_weight, w_.gates_bias, 2, gates);
     linear<Simd>(x, rows, twice, w_.decoder_weight, w_.decoder_bias, 2 * width, lines);
+    for (const float *weight : {w_.conv1_weight, w_.conv2_weight})  // of the next phases
+      fetch(weight, channels_ * channels_ * 9 * sizeof *weight);
     for (int64_t channel = 2 * first_head; channel < 2 * (first_head + heads); ++channel) recall(channel);
     each_row([&](int64_t head, int64_t row, int64_t at) {
       for (int64_t half = 0; half < 2; ++half) {

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "../common/exp.h"
+#include "../common/fetch.h"
 #include "../common/part.h"
 #include "../common/select.h"
 #include "sparse_topk_attention.h"
@@ -85,15 +86,11 @@ class Alive {
   int64_t token_ = 0, end_ = 0, place_ = 0;
 };
 
-// Asks memory for the block's rows all at once: they lie scattered, and one after the other each would cost a wait.
-template <typename Simd, typename T>
-void fetch(const T *numbers, int64_t size, const int32_t *tokens, int64_t count) {
-  constexpr int64_t kLine = 64;
-  const int64_t bytes = size * static_cast<int64_t>(sizeof(T));
-  for (int64_t place = 0; place < count; ++place) {
-    const char *row = reinterpret_cast<const char *>(numbers + tokens[place] * size);
-    for (int64_t at = 0; at < bytes; at += kLine) __builtin_prefetch(row + at);
-  }
+// Asks memory for a block's rows: they lie scattered, and one after the other each would cost a wait.
+template <typename T>
+void fetch_rows(const T *numbers, int64_t size, const int32_t *tokens, int64_t count) {
+  for (int64_t place = 0; place < count; ++place)
+    fetch(numbers + tokens[place] * size, size * static_cast<int64_t>(sizeof(T)));
 }
 
 // q . k for the tokens of a block; -infinity after them, to a whole vector.
@@ -164,8 +161,8 @@ void attend(const Head<T> &head, void *scratch) {
   bool any = false;
   while (const int64_t count = alive.next(tokens)) {
     any = true;
-    fetch<Simd>(head.k, head.size, tokens, count);
-    fetch<Simd>(head.v, head.size, tokens, count);
+    fetch_rows(head.k, head.size, tokens, count);
+    fetch_rows(head.v, head.size, tokens, count);
     score<Simd>(head, tokens, count, weights);
     auto most = Simd::load(weights);
     for (int64_t place = 8; place < count; place += 8) most = Simd::larger(most, Simd::load(weights + place));
