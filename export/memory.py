@@ -8,7 +8,7 @@ from executorch.exir._serialize._program import deserialize_pte_binary
 
 from edgekit.errors import EdgekitError
 from edgekit.export.executorch import LoweredProgram
-from edgekit.tensors import MethodSpec
+from edgekit_runtime.tensors import MethodSpec
 
 #: Parts that nobody counts yet; the manifest lists them as null, so that no sum pretends to be whole.
 NOT_YET_COUNTED = ("delegate_packed_weights", "operator_scratch", "runtime")

@@ -19,7 +19,7 @@ from edgekit.export.pipeline import bundle_name, export
 from edgekit.export.recipes import choose_recipe
 from edgekit.export.verify import eager_outputs
 from edgekit.models.model import Method, Metric, Model, Predict
-from edgekit.tensors import MethodSpec, TensorSpec
+from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 Inputs = tuple[Tensor, ...]
 

@@ -21,7 +21,7 @@ from edgekit.export.operators import choose_operators
 from edgekit.export.quantize import quantize, quantize_weights
 from edgekit.export.recipes import Recipe
 from edgekit.models.model import Model
-from edgekit.session import Session
+from edgekit_runtime import Session
 
 Stage = Literal["capture", "quantize", "lower", "verify", "pack"]
 STAGES: tuple[Stage, ...] = ("capture", "quantize", "lower", "verify", "pack")
@@ -142,7 +142,7 @@ def _delegation(count: Any) -> dict[str, Any]:
 
 
 def _accuracy(model: Model, session: Session, recipe: Recipe) -> dict[str, Any]:
-    samples = verify.load_samples(session.bundle.path, session.methods)
+    samples = verify.load_samples(session.path, session.methods)
     errors = verify.measure(session, samples)
     eager = model.task_metric(None)
     metric: dict[str, Any] | None = None

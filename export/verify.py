@@ -22,9 +22,8 @@ from torch.utils._pytree import tree_leaves
 from edgekit.errors import EdgekitError
 from edgekit.export.recipes import Recipe
 from edgekit.models.model import Method, Model, Predict
-from edgekit.native_log import captured_stderr
-from edgekit.session import Session
-from edgekit.tensors import Array, MethodSpec
+from edgekit_runtime import Session
+from edgekit_runtime.tensors import Array, MethodSpec
 
 SAMPLES_FILE = "samples.safetensors"
 #: At most this many samples per method, and fewer where they are large, but one at least.
@@ -149,16 +148,14 @@ def measure(session: Session, samples: list[Sample]) -> list[OutputError]:
 
 
 def _answer(session: Session, sample: Sample) -> list[Array]:
-    with captured_stderr() as log:
-        try:
-            return session.run(*sample.inputs, method=sample.method)
-        except EdgekitError as error:
-            failure = error
-    outside = ", ".join(session.program.operators) or "none"
-    raise EdgekitError(
-        f"method {sample.method!r} cannot run: {log.errors() or failure} (kernels outside the delegate: {outside}): "
-        f"rewrite the module without what they do not take."
-    ) from failure
+    try:
+        return session.run(*sample.inputs, method=sample.method)
+    except EdgekitError as error:
+        outside = ", ".join(session.manifest["programs"][0]["operators"]) or "none"
+        raise EdgekitError(
+            f"{str(error).removesuffix('.')} (kernels outside the delegate: {outside}): rewrite the module without "
+            f"what they do not take."
+        ) from error
 
 
 def _compare(method: str, output: str, expected: list[Array], actual: list[Array]) -> OutputError:
@@ -208,5 +205,5 @@ def session_predict(session: Session) -> Predict:
 
 def verify_bundle(session: Session, recipe: Recipe) -> tuple[list[OutputError], list[str]]:
     """Runs a bundle's own samples: errors per output, and what misses the recipe's gate."""
-    errors = measure(session, load_samples(session.bundle.path, session.methods))
+    errors = measure(session, load_samples(session.path, session.methods))
     return errors, gate_failures(errors, recipe, None)

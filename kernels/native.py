@@ -7,6 +7,8 @@ import functools
 import sys
 from pathlib import Path
 
+import edgekit_runtime
+
 from edgekit.errors import EdgekitError, unknown_name
 
 #: Every instruction set that has kernels; a CPU has some of them.
@@ -16,14 +18,14 @@ VERSION = 1
 
 
 def library_path(name: str) -> Path:
-    """The file of a library: "ops", "torch" or "executorch".
+    """The file of a library: "ops" and "executorch", which come with edgekit-runtime, or "torch".
 
     Raises:
         EdgekitError: it is not there.
     """
     file = f"libedgekit_{name}.so"
     # An editable install has two folders: the checkout's and the one that was built.
-    for folder in sys.modules[__package__].__path__:
+    for folder in [*edgekit_runtime.__path__, *sys.modules[__package__].__path__]:
         path = Path(folder, "lib", file)
         if path.exists():
             return path

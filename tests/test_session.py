@@ -139,10 +139,10 @@ def test_a_missing_operator_is_named(pump_bundle, resealed):
         fields["programs"][0]["operators"].append("edgekit::no_such_operator.out")
 
     with pytest.raises(
-        EdgekitError, match=r"needs edgekit::no_such_operator\.out, which this ExecuTorch does not have"
-    ) as caught:
+        EdgekitError,
+        match=r"needs edgekit::no_such_operator\.out, which this runtime does not have: install the edgekit-runtime",
+    ):
         Session(resealed(pump_bundle, ask))
-    assert "edgekit doctor" in str(caught.value)
 
 
 def test_a_missing_delegate_is_named(pump_bundle, resealed):
@@ -162,7 +162,7 @@ def test_minimum_runtime(pump_bundle, resealed, needed: str, fits: bool):
     if fits:
         Session(bundle)
         return
-    with pytest.raises(EdgekitError, match=rf"needs ExecuTorch {needed} or newer, .*'executorch>={needed}'"):
+    with pytest.raises(EdgekitError, match=rf"needs ExecuTorch {needed} or newer, this runtime has 1\.\d"):
         Session(bundle)
 
 
@@ -176,9 +176,8 @@ def test_a_method_that_the_program_lacks(pump_bundle, resealed):
     def ask(folder: Path, fields: dict) -> None:
         fields["programs"][0]["methods"][0]["name"] = "backward"
 
-    session = Session(resealed(pump_bundle, ask))
-    with pytest.raises(EdgekitError, match=r"method 'backward' of .* cannot be loaded"):
-        session.run(np.zeros((1, 5, 16), np.float32))
+    with pytest.raises(EdgekitError, match="has another method 'backward' than its manifest says"):
+        Session(resealed(pump_bundle, ask))
 
 
 def test_a_session_leaves_the_bundle_as_it_is(pump_bundle):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.tensors import MethodSpec, TensorSpec, check_array, pick_method
+from edgekit_runtime.tensors import MethodSpec, TensorSpec, check_array, pick_method
 
 
 def spec(*shape: int, name: str = "x", dtype: str = "float32") -> TensorSpec:

@@ -10,6 +10,7 @@
 #include <executorch/runtime/platform/runtime.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <optional>
 
@@ -140,6 +141,7 @@ class ExecutorchEngine final : public Engine {
   ExecutorchEngine(const Bundle &bundle, Heap &heap)
       : folder_(bundle.folder()), text_(bundle.program()), heap_(heap), scratch_(heap) {
     start_runtime();
+    check_version(bundle.manifest().part("minimum_runtime"));
     check_operators();
     const std::string path = bundle.path(text_.file);
     const ErrorLog errors;
@@ -227,6 +229,17 @@ class ExecutorchEngine final : public Engine {
   size_t scratch_of(size_t method) const override { return methods_[method] ? methods_[method]->scratch : 0; }
 
  private:
+  void check_version(const JsonPart &minimum) const {
+    if (!minimum.has("executorch")) return;
+    const std::string needed = minimum.text("executorch");
+    int have[2] = {}, want[2] = {};
+    std::sscanf(EDGEKIT_EXECUTORCH_VERSION, "%d.%d", &have[0], &have[1]);
+    if (std::sscanf(needed.c_str(), "%d.%d", &want[0], &want[1]) < 1) throw minimum.wrong("executorch");
+    if (std::lexicographical_compare(have, have + 2, want, want + 2))
+      throw Failure(format("%s needs ExecuTorch %s or newer, this runtime has %s: install a newer edgekit-runtime.",
+                           folder_.c_str(), needed.c_str(), EDGEKIT_EXECUTORCH_VERSION));
+  }
+
   void check_operators() const {
     std::string missing;
     const auto miss = [&](const std::string &name) { missing += (missing.empty() ? "" : ", ") + name; };
@@ -239,8 +252,8 @@ class ExecutorchEngine final : public Engine {
     for (const std::string &name : text_.delegates)
       if (et::get_backend_class(name.c_str()) == nullptr) miss(name);
     if (!missing.empty())
-      throw Failure(format("%s needs %s, which this runtime does not have: export the bundle with this version of "
-                           "edgekit, or install the one that made it.",
+      throw Failure(format("%s needs %s, which this runtime does not have: install the edgekit-runtime that fits "
+                           "the edgekit that made the bundle.",
                            folder_.c_str(), missing.c_str()));
   }
 

@@ -25,7 +25,7 @@ from edgekit.models.model import Method
 from edgekit.models.sea_opt.config import OPTConfig, sea_config
 from edgekit.models.sea_opt.opt import OPT
 from edgekit.models.sea_opt.program import DeviceOPT, Extend
-from edgekit.tensors import MethodSpec, TensorSpec
+from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 PROGRAMS = ("SEA", "dense, fused", "dense, not fused")
 WORDS = 512

@@ -11,7 +11,7 @@ from edgekit.bundle import Bundle
 from edgekit.models.rpcanet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.models.rpcanet.config import VARIANTS
 from edgekit.models.rpcanet.module import RPCANet
-from edgekit.session import Session
+from edgekit_runtime import Session
 
 from .refusals import refuse
 

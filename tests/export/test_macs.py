@@ -60,7 +60,7 @@ def test_operators_that_change_their_arguments():
     from edgekit.models.sea_opt.config import OPTConfig, SEAConfig
     from edgekit.models.sea_opt.opt import OPT
     from edgekit.models.sea_opt.program import DeviceOPT, Extend
-    from edgekit.tensors import MethodSpec, TensorSpec
+    from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
     config, sea = OPTConfig(30, 32, 48, 1, 2, 64, 32), SEAConfig(cells=16, k_budget=8, features=5, positions=64)
     module = Extend(DeviceOPT(OPT(config, sea).eval().requires_grad_(False), 64))

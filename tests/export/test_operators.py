@@ -13,7 +13,7 @@ from edgekit.export.operators import choose_operators
 from edgekit.export.quantize import quantize
 from edgekit.export.recipes import find_recipe
 from edgekit.models.model import Method
-from edgekit.tensors import MethodSpec
+from edgekit_runtime.tensors import MethodSpec
 
 OURS = torch.ops.edgekit.conv2d.default
 

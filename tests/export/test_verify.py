@@ -8,7 +8,7 @@ import pytest
 from edgekit.errors import EdgekitError
 from edgekit.export.recipes import find_recipe
 from edgekit.export.verify import Sample, gate_failures, measure
-from edgekit.tensors import MethodSpec, TensorSpec
+from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 SPEC = MethodSpec("forward", (TensorSpec("x", (3,), "float32"),), (TensorSpec("y", (3,), "float32"),))
 

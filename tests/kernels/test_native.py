@@ -51,8 +51,8 @@ def test_for_another_machine(unloaded, monkeypatch, tmp_path, name):
 
 
 def test_missing(monkeypatch, tmp_path):
-    import edgekit.kernels
+    import edgekit_runtime
 
-    monkeypatch.setattr(edgekit.kernels, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(edgekit_runtime, "__path__", [str(tmp_path)])
     with pytest.raises(EdgekitError, match=r"libedgekit_ops\.so is not installed: install edgekit again"):
         native.library_path("ops")

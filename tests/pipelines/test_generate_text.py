@@ -13,7 +13,7 @@ from edgekit.models.sea_opt.checkpoint import load_checkpoint
 from edgekit.models.sea_opt.opt import OPT
 from edgekit.pipelines.attention_maps import attention_map
 from edgekit.pipelines.generate_text import Generation, TextGenerator, TextSettings, choose
-from edgekit.session import Session
+from edgekit_runtime import Session
 
 PROMPT = "the red cat sees the old house, the tall dog likes"
 

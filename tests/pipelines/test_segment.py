@@ -14,7 +14,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.models.rpcanet.checkpoint import load_checkpoint
 from edgekit.models.rpcanet.generator import generate_frames
 from edgekit.pipelines.segment import Segmenter, SegmentPipeline, find_objects, tiles_along
-from edgekit.session import Session
+from edgekit_runtime import Session
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -13,12 +13,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgekit_runtime import Session as Session
+
     from edgekit.bundle import Bundle as Bundle
     from edgekit.errors import EdgekitError as EdgekitError
     from edgekit.errors import GateError as GateError
     from edgekit.errors import UsageError as UsageError
     from edgekit.export.module import export_module as export_module
-    from edgekit.session import Session as Session
+    from edgekit_runtime import Session as Session
 
 __version__ = "0.1.0"
 
@@ -26,7 +28,7 @@ _HOMES = {
     "Bundle": "edgekit.bundle",
     "EdgekitError": "edgekit.errors",
     "GateError": "edgekit.errors",
-    "Session": "edgekit.session",
+    "Session": "edgekit_runtime",
     "UsageError": "edgekit.errors",
     "export_module": "edgekit.export.module",
 }

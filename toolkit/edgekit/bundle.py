@@ -17,7 +17,7 @@ from typing import Any
 from edgekit import manifest
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import explained, sha256_of
-from edgekit.tensors import MethodSpec
+from edgekit_runtime.tensors import MethodSpec
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,9 @@ class Bundle:
         if check_files:
             bundle.check_files()
         return bundle
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     def check_files(self) -> None:
         listed = self.manifest["files"]

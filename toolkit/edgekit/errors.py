@@ -5,17 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from edgekit_runtime.errors import EdgekitError, UsageError
 
-class EdgekitError(Exception):
-    """Something failed that the user can mend; the message says how."""
-
-    exit_code = 1
-
-
-class UsageError(EdgekitError):
-    """The request itself makes no sense: an unknown name, an impossible combination."""
-
-    exit_code = 2
+__all__ = ["EdgekitError", "GateError", "UsageError", "unknown_name"]
 
 
 class GateError(EdgekitError):

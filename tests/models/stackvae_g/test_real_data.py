@@ -6,7 +6,7 @@ import pytest
 from edgekit.models.stackvae_g.data import load_entities
 from edgekit.models.stackvae_g.metrics import hit_rate, random_baseline, roc_auc
 from edgekit.pipelines.detect_anomalies import AnomalyPipeline
-from edgekit.session import Session
+from edgekit_runtime import Session
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from edgekit.cli.options import PATH, checkpoint_option, json_option, seed_optio
 
 if TYPE_CHECKING:
     from edgekit.models.model import Model
-    from edgekit.session import Session
+    from edgekit_runtime import Session
 
 
 @click.command("evaluate")
@@ -64,11 +64,11 @@ def command(
     from edgekit.export.recipes import find_recipe
     from edgekit.models.tasks import EvaluateRequest
     from edgekit.report import print_evaluation, print_json
-    from edgekit.session import Session
+    from edgekit_runtime import Session
 
     chosen = [find_recipe(name) for name in recipes]
     session = Session(subject) if is_bundle else None
-    entry = find_model(str(session.bundle.manifest["model"]["name"]) if session else subject)
+    entry = find_model(str(session.manifest["model"]["name"]) if session else subject)
     with TemporaryDirectory(prefix="edgekit-") as folder, display(quiet) as progress:
 
         def sessions(model: Model) -> Mapping[str, Session]:

@@ -17,7 +17,7 @@ from edgekit.files import replacing
 from edgekit.pipelines.detect_anomalies import AnomalyPipeline, Detection, Detector
 from edgekit.report import print_json, print_table
 from edgekit.series import Series, in_order, read_series
-from edgekit.session import Session
+from edgekit_runtime import Session
 
 #: Alarms that the table shows; the others are in the output file and in --json.
 SHOWN_ALARMS = 20

@@ -9,7 +9,7 @@ from edgekit.cli.run import RunRequest
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.pipelines.generate_text import Generation, TextGenerator
 from edgekit.report import bytes_text, print_json
-from edgekit.session import Session
+from edgekit_runtime import Session
 
 #: Bytes of one weight of the linear layers, by the recipe's name for them.
 WEIGHT_BYTES = {"float32": 4.0, "int8": 1.0, "int4": 0.5}
@@ -134,5 +134,5 @@ def _draw(generator: TextGenerator, tokens: list[int], request: RunRequest) -> N
     layer, head = request.layer or 1, request.head or 1
     found = attention_map(generator, tokens, layer - 1, head - 1)
     words = [generator.tokenizer.decode([token]) for token in tokens[: len(found.sparse)]]
-    title = f"{generator.session.bundle.name}, layer {layer}, head {head}"
+    title = f"{generator.session.path.name}, layer {layer}, head {head}"
     draw_attention(found, words, request.attention, title)

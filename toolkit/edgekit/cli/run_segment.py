@@ -19,7 +19,7 @@ from edgekit.images import Gray, read_gray, write_png
 from edgekit.pictures import draw_overlay
 from edgekit.pipelines.segment import FITS, Fit, Map, Segmentation, SegmentPipeline
 from edgekit.report import print_json, print_table
-from edgekit.session import Session
+from edgekit_runtime import Session
 
 #: Objects of one image that the table shows; the others are in the output file and in --json.
 SHOWN_OBJECTS = 20

@@ -12,7 +12,7 @@ from edgekit.errors import UsageError
 from edgekit.files import replacing
 from edgekit.report import print_json, print_table
 from edgekit.series import read_npy
-from edgekit.session import Session
+from edgekit_runtime import Session
 
 
 def run(bundle: Bundle, request: RunRequest) -> None:

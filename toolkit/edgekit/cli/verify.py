@@ -23,7 +23,7 @@ def command(bundle: Path, as_json: bool, quiet: bool) -> None:
     from edgekit.export.recipes import find_recipe
     from edgekit.export.verify import verify_bundle
     from edgekit.report import print_json, print_table
-    from edgekit.session import Session
+    from edgekit_runtime import Session
 
     errors, failures = verify_bundle(Session(opened), find_recipe(str(opened.manifest["recipe"])))
     if as_json:

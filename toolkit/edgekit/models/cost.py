@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgekit.tensors import TensorSpec
+from edgekit_runtime.tensors import TensorSpec
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from edgekit.tensors import Array, MethodSpec
+from edgekit_runtime.tensors import Array, MethodSpec
 
 #: Runs one method: its name and its inputs in, its outputs out.
 Predict = Callable[[str, tuple[Array, ...]], Sequence[Array]]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from edgekit.models.model import Model
-    from edgekit.session import Session
+    from edgekit_runtime import Session
 
 
 class Progress(Protocol):

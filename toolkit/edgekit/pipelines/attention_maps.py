@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgekit.bundle import Bundle
 from edgekit.errors import UsageError
-from edgekit.tensors import MethodSpec
+from edgekit_runtime.tensors import MethodSpec
 
 if TYPE_CHECKING:
     from edgekit.pipelines.generate_text import TextGenerator

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from edgekit.errors import EdgekitError, UsageError
 
 if TYPE_CHECKING:
-    from edgekit.session import Session
+    from edgekit_runtime import Session
 
 NAME = "detect_anomalies"
 FloatArray = npt.NDArray[np.float32]
@@ -203,9 +203,9 @@ class AnomalyPipeline:
     """
 
     def __init__(self, session: Session) -> None:
-        settings = session.bundle.manifest["pipeline"]
+        settings = session.manifest["pipeline"]
         if settings.get("name") != NAME:
-            raise UsageError(f"{session.bundle.path} is a bundle for the task {settings.get('name')!r}, not {NAME!r}.")
+            raise UsageError(f"{session.path} is a bundle for the task {settings.get('name')!r}, not {NAME!r}.")
         self.detector = Detector.from_dict(settings)
         self._reconstruct = session_reconstruct(session)
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.session import Session
-from edgekit.tensors import Array
+from edgekit_runtime import Session
+from edgekit_runtime.tensors import Array
 from edgekit.tokenizer import Tokenizer
 
 NAME = "generate_text"
@@ -91,8 +91,8 @@ class TextGenerator:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.settings = TextSettings.from_dict(session.bundle.manifest["pipeline"])
-        path = session.bundle.path / TOKENIZER_FILE
+        self.settings = TextSettings.from_dict(session.manifest["pipeline"])
+        path = session.path / TOKENIZER_FILE
         self.tokenizer = read_tokenizer(path)
         if self.tokenizer.size > self.settings.vocabulary:
             raise EdgekitError(

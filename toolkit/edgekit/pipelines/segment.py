@@ -19,8 +19,8 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.images import MIN_SIDE, Gray, Mask, resize_linear, resize_nearest
 
 if TYPE_CHECKING:
-    from edgekit.session import Session
-    from edgekit.tensors import MethodSpec
+    from edgekit_runtime import Session
+    from edgekit_runtime.tensors import MethodSpec
 
 NAME = "segment"
 #: How an image comes to a frame size: resized; placed into the frame; cut into tiles of it.
@@ -172,9 +172,9 @@ class SegmentPipeline:
     """
 
     def __init__(self, session: Session, threshold: float | None = None) -> None:
-        settings = session.bundle.manifest["pipeline"]
+        settings = session.manifest["pipeline"]
         if settings.get("name") != NAME:
-            raise UsageError(f"{session.bundle.path} is a bundle for the task {settings.get('name')!r}, not {NAME!r}.")
+            raise UsageError(f"{session.path} is a bundle for the task {settings.get('name')!r}, not {NAME!r}.")
         self.settings = Segmenter.from_dict(settings)
         self.threshold = self.settings.threshold if threshold is None else threshold
         self._session = session
@@ -182,7 +182,7 @@ class SegmentPipeline:
         for method in session.methods:
             shape = method.inputs[0].shape if len(method.inputs) == 1 else ()
             if len(shape) != 4 or shape[1] != 1 or any(spec.shape != shape for spec in method.outputs):
-                raise EdgekitError(f"method {method.name!r} of {session.bundle.path} takes no image: export it again.")
+                raise EdgekitError(f"method {method.name!r} of {session.path} takes no image: export it again.")
             self._methods.setdefault((shape[2], shape[3]), []).append(method)
 
     @property

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +36,10 @@ class Memory(NamedTuple):
     runtime: int
 
 
+#: Operators that ExecuTorch has in its own Python package only, by namespace: the module that registers them.
+_ELSEWHERE = {"llama": "executorch.extension.llm.custom_ops.custom_ops"}
+
+
 class Session:
     """Runs a bundle's program. Methods share their weights and are loaded when first used.
 
@@ -51,6 +57,7 @@ class Session:
 
     def __init__(self, path: str | os.PathLike[str], check_files: bool = True, check_finite: bool = True) -> None:
         self.path = Path(path)
+        _import_operators(self.path)
         self._native = _native.Session(os.fspath(path), check_files, check_finite)
 
     @cached_property
@@ -141,3 +148,13 @@ class Session:
             if spec.name == method:
                 return spec
         raise UsageError(f"there is no method {method!r}; it has {', '.join(spec.name for spec in self.methods)}.")
+
+
+def _import_operators(folder: Path) -> None:
+    """Imports what registers a program's operators where that is possible; what is missing, the session will name."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        programs = json.loads((folder / "manifest.json").read_bytes())["programs"]
+        namespaces = {name.partition("::")[0] for program in programs for name in program["operators"]}
+        for namespace in namespaces & _ELSEWHERE.keys():
+            with suppress(ImportError):
+                importlib.import_module(_ELSEWHERE[namespace])

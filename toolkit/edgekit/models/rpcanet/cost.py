@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit.models.cost import Cost
-from edgekit.tensors import TensorSpec
+from edgekit_runtime.tensors import TensorSpec
 
 from .config import DEFAULT_SIZE, find_config
 

@@ -16,7 +16,7 @@ from edgekit.models.tasks import EvaluateRequest, Evaluation, ResultTable
 from edgekit.pictures import draw_overlay
 from edgekit.pipelines.segment import Map, find_objects
 from edgekit.pipelines.segment_stages import measure_stages
-from edgekit.session import Session
+from edgekit_runtime import Session
 from edgekit.stage_pictures import draw_measures, stage_sheet
 
 from .data import Dataset, load_dataset
@@ -111,7 +111,7 @@ def _evaluate_bundle(request: EvaluateRequest, session: Session, dataset: Datase
     methods = {}
     for spec in sorted(session.methods, key=lambda spec: -spec.inputs[0].shape[0]):
         if len(spec.inputs[0].shape) != 4:
-            raise EdgekitError(f"method {spec.name!r} of {session.bundle.path} takes no images: export it again.")
+            raise EdgekitError(f"method {spec.name!r} of {session.path} takes no images: export it again.")
         methods[spec.inputs[0].shape[2:]] = spec
     pairs = dataset.part("test")
     request.progress.start("evaluate", len(methods) * len(pairs))
@@ -120,7 +120,7 @@ def _evaluate_bundle(request: EvaluateRequest, session: Session, dataset: Datase
         size, batch = (height, width), spec.inputs[0].shape[0]
         answer = _session_answer(session, spec.name)
         frames = _told(request, (pair.load(size) for pair in pairs))
-        name = f"bundle {session.bundle.manifest['recipe']}"
+        name = f"bundle {session.manifest['recipe']}"
         rows.append(result_row(name, size, score_frames(frames, answer, batch)))
         if request.pictures is not None and batch == 1:
             _draw_frames(request.pictures, dataset, size, answer)

@@ -18,7 +18,7 @@ from edgekit.models.model import Method, Metric, Model, Predict, Request
 from edgekit.models.settings import read_settings
 from edgekit.models.shipped import shipped_or
 from edgekit.pipelines.segment import Map, Segmenter
-from edgekit.tensors import Array, MethodSpec, TensorSpec
+from edgekit_runtime.tensors import Array, MethodSpec, TensorSpec
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import DEFAULT_SIZE

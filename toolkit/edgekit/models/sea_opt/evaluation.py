@@ -9,7 +9,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.models.shipped import shipped_or
 from edgekit.models.tasks import EvaluateRequest, Evaluation, Progress, ResultTable
 from edgekit.pipelines.generate_text import TextGenerator
-from edgekit.session import Session
+from edgekit_runtime import Session
 
 from .checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from .config import find_config

@@ -18,7 +18,7 @@ from edgekit.models.settings import read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit.pipelines import generate_text
 from edgekit.pipelines.generate_text import TextSettings
-from edgekit.tensors import MethodSpec, TensorSpec
+from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 from .checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from .config import VARIANTS

@@ -89,7 +89,7 @@ def evaluate(request: EvaluateRequest) -> Evaluation:
 def _jobs(request: EvaluateRequest, entities: list[Entity]) -> Iterable[tuple[Entity, StackVAEGModel | None]]:
     """Pairs of an entity and its model; None where a bundle is evaluated."""
     if request.session is not None:
-        trained_on = request.session.bundle.manifest["model"].get("trained_on")
+        trained_on = request.session.manifest["model"].get("trained_on")
         entity = next((entity for entity in entities if entity.name == trained_on), None)
         if entity is None and len(entities) == 1:
             entity = entities[0]
@@ -131,7 +131,7 @@ def _detections(
         pipeline = AnomalyPipeline(request.session)
         detector = pipeline.detector
         rows = in_order(entity.test, detector.channels, f"{entity.name}, test part").values
-        detections = {f"bundle {request.session.bundle.manifest['recipe']}": pipeline.detect(rows)}
+        detections = {f"bundle {request.session.manifest['recipe']}": pipeline.detect(rows)}
     else:
         detector = model.checkpoint.detector()
         rows = in_order(entity.test, detector.channels, f"{entity.name}, test part").values

@@ -19,7 +19,7 @@ from edgekit.models.shipped import shipped_or
 from edgekit.pipelines import detect_anomalies
 from edgekit.pipelines.detect_anomalies import FloatArray, Reconstruct, score_windows
 from edgekit.series import Series
-from edgekit.tensors import MethodSpec, TensorSpec
+from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .data import Entity, load_entities
