@@ -1,0 +1,78 @@
+"""Whether the native files of a bundle fit its device: symbol versions, search paths, and every operator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import EdgekitError
+
+MACHINES = {"aarch64": "EM_AARCH64", "x86_64": "EM_X86_64"}
+
+
+def check_carried(
+    files: Mapping[str, Path], device: DeviceProfile, operators: Iterable[str], delegates: Iterable[str]
+) -> None:
+    """Checks what a bundle is to carry, before the device sees it.
+
+    Raises:
+        EdgekitError: a file is for another machine, asks for a newer C library than the device has, looks for
+            libraries outside the bundle, or none registers an operator.
+    """
+    names = {Path(name).name for name in files}
+    strings: set[bytes] = set()
+    for name, path in files.items():
+        with path.open("rb") as file:
+            elf = ELFFile(file)
+            if elf["e_machine"] != MACHINES[device.architecture]:
+                raise EdgekitError(f"{name} is for {elf['e_machine']}, {device.name} is {device.architecture}.")
+            newest = newest_version(elf, "GLIBC")
+            if device.glibc is not None and newest > _version(device.glibc):
+                asked = ".".join(map(str, newest))
+                raise EdgekitError(f"{name} needs glibc {asked}, {device.name} has {device.glibc}.")
+            for outside in search_paths(elf):
+                if not outside.startswith("$ORIGIN"):
+                    raise EdgekitError(f"{name} looks for libraries in {outside}, which the device does not have.")
+            for library in needed(elf):
+                if library.startswith(("libedgekit", "libexecutorch")) and library not in names:
+                    raise EdgekitError(f"{name} needs {library}, which the bundle would not carry.")
+        strings |= set(re.findall(rb"[\w.:]+", path.read_bytes()))
+    missing = [name for name in (*operators, *delegates) if name.encode() not in strings]
+    if missing:
+        raise EdgekitError(f"no library of the bundle has {', '.join(missing)}: {device.name} could not run it.")
+
+
+def newest_version(elf: ELFFile, family: str) -> tuple[int, ...]:
+    """The newest symbol version of a family ("GLIBC") that a file asks for; () if it asks for none."""
+    versions: list[tuple[int, ...]] = []
+    for section in elf.iter_sections():
+        if isinstance(section, GNUVerNeedSection):
+            for _, symbols in section.iter_versions():
+                found = (re.fullmatch(rf"{family}_([\d.]+)", symbol.name) for symbol in symbols)
+                versions += [_version(match[1]) for match in found if match]
+    return max(versions, default=())
+
+
+def search_paths(elf: ELFFile) -> list[str]:
+    """Where the loader looks for a file's libraries (DT_RUNPATH, DT_RPATH)."""
+    tags = [tag for tag in _dynamic(elf) if tag.entry.d_tag in ("DT_RUNPATH", "DT_RPATH")]
+    return [path for tag in tags for path in str(getattr(tag, "runpath", None) or tag.rpath).split(":")]
+
+
+def needed(elf: ELFFile) -> list[str]:
+    """The libraries that a file is linked to."""
+    return [str(tag.needed) for tag in _dynamic(elf) if tag.entry.d_tag == "DT_NEEDED"]
+
+
+def _dynamic(elf: ELFFile) -> list:
+    return [tag for section in elf.iter_sections() if isinstance(section, DynamicSection) for tag in section.iter_tags()]
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))

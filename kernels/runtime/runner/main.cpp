@@ -1,0 +1,62 @@
+// edgekit-run: a bundle on a file or a prompt, without Python.
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+
+#include "bench.h"
+#include "core/failure.h"
+#include "tasks.h"
+
+namespace edgekit {
+namespace {
+
+constexpr int kFailed = 1, kUsage = 2;
+
+struct Task {
+  const char *name;
+  void (*run)(Session &session, const Request &request);
+};
+constexpr Task kTasks[] = {{"tensors", run_tensors}};
+
+void write_log(void *, LogLevel level, const char *message) {
+  const char *names[] = {"debug", "info", "warning", "error"};
+  std::fprintf(stderr, "%s: %s\n", names[static_cast<size_t>(level)], message);
+}
+
+void run(int count, char **arguments) {
+  const Request request = read_request(count, arguments);
+  if (request.verbose) set_log(write_log, nullptr);
+  const auto start = std::chrono::steady_clock::now();
+  const SessionPointer session = Session::open(request.bundle.c_str());
+  if (!session) throw last_error_is_usage() ? UsageFailure(last_error()) : Failure(last_error());
+  const std::chrono::duration<double, std::milli> load = std::chrono::steady_clock::now() - start;
+  if (request.threads && !set_threads(static_cast<int>(*request.threads))) throw UsageFailure(last_error());
+  if (request.bench) {
+    take_only(request, {"method"});
+    return run_bench(*session, request, load.count());
+  }
+  for (const Task &task : kTasks)
+    if (std::strcmp(task.name, session->task()) == 0) return task.run(*session, request);
+  throw Failure(format("%s is for the task '%s', which this edgekit-run does not know: install a newer one.",
+                       request.bundle.c_str(), session->task()));
+}
+
+}  // namespace
+}  // namespace edgekit
+
+int main(int count, char **arguments) {
+  try {
+    edgekit::run(count, arguments);
+    return std::fflush(stdout) == 0 ? 0 : edgekit::kFailed;
+  } catch (const edgekit::UsageFailure &failure) {
+    std::fprintf(stderr, "edgekit-run: error: %s\n", failure.what());
+    return edgekit::kUsage;
+  } catch (const std::bad_alloc &) {
+    std::fprintf(stderr, "edgekit-run: error: there is not enough memory: close something.\n");
+    return edgekit::kFailed;
+  } catch (const std::exception &failure) {
+    std::fprintf(stderr, "edgekit-run: error: %s\n", failure.what());
+    return edgekit::kFailed;
+  }
+}

@@ -1,0 +1,28 @@
+// What the user asked for on the command line.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace edgekit {
+
+struct Request {
+  std::string bundle;
+  std::vector<std::string> inputs;
+  std::optional<std::string> output, picture, prompt, threshold, method, size, fit;
+  std::optional<int64_t> max_tokens, seed, bench, threads;
+  std::optional<double> temperature;
+  bool force = false, json = false, quiet = false, verbose = false;
+};
+
+// Reads the arguments; throws UsageFailure. Help and version are printed, and end the process.
+Request read_request(int count, char **arguments);
+
+// For a task that takes no more than these options: throws UsageFailure when another one was given.
+void take_only(const Request &request, std::initializer_list<const char *> options);
+
+// Throws UsageFailure where a file that is to be written exists and must not be replaced.
+void check_free(const Request &request, const std::string &path);
+
+}  // namespace edgekit

@@ -1,0 +1,11 @@
+// The parts of the runner that know a task.
+#pragma once
+
+#include "edgekit/session.h"
+#include "request.h"
+
+namespace edgekit {
+
+void run_tensors(Session &session, const Request &request);
+
+}  // namespace edgekit
