@@ -11,13 +11,16 @@
 namespace edgekit {
 namespace {
 
-constexpr int kFailed = 1, kUsage = 2;
+constexpr int kFailed = 1, kUsage = 2, kInterrupted = 130;
 
 struct Task {
   const char *name;
   void (*run)(Session &session, const Request &request);
 };
-constexpr Task kTasks[] = {{"tensors", run_tensors}};
+constexpr Task kTasks[] = {{"detect_anomalies", run_detect_anomalies},
+                            {"generate_text", run_generate_text},
+                            {"segment", run_segment},
+                            {"tensors", run_tensors}};
 
 void write_log(void *, LogLevel level, const char *message) {
   const char *names[] = {"debug", "info", "warning", "error"};
@@ -49,6 +52,8 @@ int main(int count, char **arguments) {
   try {
     edgekit::run(count, arguments);
     return std::fflush(stdout) == 0 ? 0 : edgekit::kFailed;
+  } catch (const edgekit::Interrupted &) {
+    return edgekit::kInterrupted;
   } catch (const edgekit::UsageFailure &failure) {
     std::fprintf(stderr, "edgekit-run: error: %s\n", failure.what());
     return edgekit::kUsage;

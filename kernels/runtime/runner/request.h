@@ -7,6 +7,9 @@
 
 namespace edgekit {
 
+// The user stopped it; what was made so far is printed.
+struct Interrupted {};
+
 struct Request {
   std::string bundle;
   std::vector<std::string> inputs;

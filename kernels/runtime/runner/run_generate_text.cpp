@@ -1,0 +1,83 @@
+// Text generation: a prompt in, the text that follows out, as it comes.
+
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "bench.h"
+#include "core/json.h"
+#include "edgekit/generate.h"
+#include "output.h"
+#include "tasks.h"
+
+namespace edgekit {
+namespace {
+
+TextGenerator *running = nullptr;
+
+void interrupt(int) {
+  if (running != nullptr) running->cancel();
+}
+
+std::string prompt_of(const Request &request) {
+  if (request.prompt && !request.inputs.empty()) throw UsageFailure("--prompt and --input were given: leave one out.");
+  if (request.prompt) return *request.prompt;
+  if (request.inputs.size() != 1)
+    throw UsageFailure("this bundle goes on with a text: give it with --prompt TEXT, or one --input FILE.txt.");
+  std::ifstream file(request.inputs[0], std::ios::binary);
+  if (!file) throw UsageFailure(format("there is no file %s: check the path.", request.inputs[0].c_str()));
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+bool print_text(void *, int64_t, const char *text, size_t size) {
+  return std::fwrite(text, 1, size, stdout) == size && std::fflush(stdout) == 0;
+}
+
+double rate(int64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
+
+}  // namespace
+
+void run_generate_text(Session &session, const Request &request) {
+  take_only(request, {"input", "prompt", "max-tokens", "temperature", "seed"});
+  const std::string prompt = prompt_of(request);
+  const TextGeneratorPointer generator = TextGenerator::open(&session);
+  if (!generator) fail_as_said();
+  Sampling sampling;
+  if (request.max_tokens) sampling.max_tokens = *request.max_tokens;
+  if (request.temperature) sampling.temperature = *request.temperature;
+  if (request.seed) sampling.seed = static_cast<uint64_t>(*request.seed);
+  running = generator.get();
+  std::signal(SIGINT, interrupt);
+  if (!request.json) print_text(nullptr, 0, prompt.data(), prompt.size());
+  const bool done = generator->generate(prompt.data(), prompt.size(), sampling, request.json ? nullptr : print_text);
+  std::signal(SIGINT, SIG_DFL);
+  running = nullptr;
+  if (!request.json) std::printf("\n");
+  if (!done) fail_as_said();
+  const Generation went = generator->generation();
+  const double prompt_rate = rate(went.prompt_tokens, went.prompt_seconds);
+  // The first token comes with the prompt.
+  const double generated_rate = rate(went.generated_tokens - 1, went.generated_seconds);
+  if (request.json) {
+    const Json answer = {{"prompt", prompt},
+                         {"text", std::string(went.text, went.text_size)},
+                         {"reason", name_of(went.reason)},
+                         {"prompt_tokens", went.prompt_tokens},
+                         {"generated_tokens", went.generated_tokens},
+                         {"prompt_tokens_per_s", prompt_rate},
+                         {"generated_tokens_per_s", generated_rate},
+                         {"peak_memory_bytes", peak_memory()}};
+    std::printf("%s\n", answer.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  } else if (!request.quiet) {
+    std::printf("\nprompt: %lld tokens, %.0f tokens/s; generated: %lld tokens (%s), %.0f tokens/s; peak memory of this "
+                "process: %.1f MB.\n",
+                static_cast<long long>(went.prompt_tokens), prompt_rate, static_cast<long long>(went.generated_tokens),
+                name_of(went.reason), generated_rate, 1e-6 * static_cast<double>(peak_memory()));
+  }
+  if (went.reason == Reason::cancelled) throw Interrupted();
+}
+
+}  // namespace edgekit
