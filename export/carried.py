@@ -16,17 +16,14 @@ from edgekit.errors import EdgekitError
 MACHINES = {"aarch64": "EM_AARCH64", "x86_64": "EM_X86_64"}
 
 
-def check_carried(
-    files: Mapping[str, Path], device: DeviceProfile, operators: Iterable[str], delegates: Iterable[str]
-) -> None:
-    """Checks what a bundle is to carry, before the device sees it.
+def check_libraries(files: Mapping[str, Path], device: DeviceProfile) -> None:
+    """Checks that the device's loader takes every file, with nothing but the files themselves and the C library.
 
     Raises:
-        EdgekitError: a file is for another machine, asks for a newer C library than the device has, looks for
-            libraries outside the bundle, or none registers an operator.
+        EdgekitError: a file is for another machine, asks for a newer C library than the device has, or looks for
+            libraries outside the bundle.
     """
     names = {Path(name).name for name in files}
-    strings: set[bytes] = set()
     for name, path in files.items():
         with path.open("rb") as file:
             elf = ELFFile(file)
@@ -35,17 +32,33 @@ def check_carried(
             newest = newest_version(elf, "GLIBC")
             if device.glibc is not None and newest > _version(device.glibc):
                 asked = ".".join(map(str, newest))
-                raise EdgekitError(f"{name} needs glibc {asked}, {device.name} has {device.glibc}.")
+                raise EdgekitError(
+                    f"{name}, as built here, needs glibc {asked}, {device.name} has {device.glibc}: build on an older "
+                    f"system, or give a profile of your device with --device FILE.toml."
+                )
             for outside in search_paths(elf):
                 if not outside.startswith("$ORIGIN"):
                     raise EdgekitError(f"{name} looks for libraries in {outside}, which the device does not have.")
             for library in needed(elf):
                 if library.startswith(("libedgekit", "libexecutorch")) and library not in names:
                     raise EdgekitError(f"{name} needs {library}, which the bundle would not carry.")
-        strings |= set(re.findall(rb"[\w.:]+", path.read_bytes()))
-    missing = [name for name in (*operators, *delegates) if name.encode() not in strings]
+
+
+def check_operators(
+    files: Mapping[str, Path], device: DeviceProfile, operators: Iterable[str], delegates: Iterable[str]
+) -> None:
+    """Checks that some library has every operator and delegate, by the names that it registers.
+
+    Raises:
+        EdgekitError: none has; names what is missing.
+    """
+    names = {name for path in files.values() for name in re.findall(rb"[\w.:]+", path.read_bytes())}
+    missing = [name for name in (*operators, *delegates) if name.encode() not in names]
     if missing:
-        raise EdgekitError(f"no library of the bundle has {', '.join(missing)}: {device.name} could not run it.")
+        raise EdgekitError(
+            f"no library for {device.name} has {', '.join(missing)}: rewrite the module without, or export it with "
+            f"--no-native for a runtime that has."
+        )
 
 
 def newest_version(elf: ELFFile, family: str) -> tuple[int, ...]:
@@ -71,7 +84,9 @@ def needed(elf: ELFFile) -> list[str]:
 
 
 def _dynamic(elf: ELFFile) -> list:
-    return [tag for section in elf.iter_sections() if isinstance(section, DynamicSection) for tag in section.iter_tags()]
+    return [
+        tag for section in elf.iter_sections() if isinstance(section, DynamicSection) for tag in section.iter_tags()
+    ]
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -36,6 +36,7 @@ def export_module(
     keep_fp32: Sequence[str] = (),
     seed: int = 0,
     force: bool = False,
+    native: bool = True,
 ) -> Bundle:
     """Exports a module into `output_dir/NAME-DEVICE-RECIPE` and gives the bundle.
 
@@ -53,6 +54,7 @@ def export_module(
         keep_fp32: submodules that int8 leaves in fp32.
         seed: for everything random.
         force: replace the bundle that is there.
+        native: carry the runner and the libraries that the device needs, where they can be had.
 
     Raises:
         UsageError: an unknown device or recipe, samples that do not fit, a folder that is not free.
@@ -64,7 +66,9 @@ def export_module(
     if chosen.calibration_samples and calibration is None:
         warnings.warn(f"{chosen.name} is calibrated on random numbers: give real inputs as calibration=.", stacklevel=2)
     model = ModuleModel(module, sample_inputs, name, calibration, tuple(keep_fp32), seed)
-    return export(model, profile, chosen, Path(output_dir) / bundle_name(model, profile, chosen), seed, force)
+    return export(
+        model, profile, chosen, Path(output_dir) / bundle_name(model, profile, chosen), seed, force, native=native
+    )
 
 
 class ModuleModel(Model):

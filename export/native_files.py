@@ -19,10 +19,10 @@ from pathlib import Path
 import edgekit_runtime
 
 import edgekit
+from edgekit.bundle import RUNNER
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError
 
-RUNNER = "edgekit-run"
 LIBRARIES = "lib"
 #: By architecture: the compiler that builds for it, the package that has it, and CMake's toolchain file.
 CROSS = {"aarch64": ("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu", "aarch64-linux-gnu.cmake")}

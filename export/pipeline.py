@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +14,12 @@ import torch
 import edgekit
 from edgekit.bundle import Bundle, check_target, seal, writing
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import GateError, UsageError
+from edgekit.errors import EdgekitError, GateError, UsageError
 from edgekit.export import executorch, verify
 from edgekit.export.capture import capture
+from edgekit.export.carried import check_libraries, check_operators
 from edgekit.export.memory import memory_parts
+from edgekit.export.native_files import missing_for, native_files
 from edgekit.export.operators import choose_operators
 from edgekit.export.quantize import quantize, quantize_weights
 from edgekit.export.recipes import Recipe
@@ -59,8 +62,13 @@ def export(
     seed: int = 0,
     force: bool = False,
     on_stage: Callable[[Stage], None] = lambda stage: None,
+    native: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
     """Exports a model into the folder `target`; the bundle is whole or absent.
+
+    With `native` it carries the runner and the libraries that it needs on the device, where they can be had; `say` is
+    told why if not.
 
     Raises:
         GateError: the answers are too far from the eager model's.
@@ -81,6 +89,8 @@ def export(
     graphs = quantize(model, graphs, methods, recipe)
     on_stage("lower")
     lowered = executorch.lower(graphs)
+
+    carried = _carried(device, lowered, say) if native else {}
 
     fields: dict[str, Any] = {
         "minimum_runtime": {"executorch": MINIMUM_EXECUTORCH},
@@ -107,6 +117,9 @@ def export(
         (folder / PROGRAM_FILE).write_bytes(lowered.data)
         for name, content in model.files().items():
             (folder / name).write_bytes(content)
+        for name, path in carried.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, folder / name)
         verify.save_samples(verify.make_samples(model, methods), folder)
         # Sealed once so that verification runs what the device will: the files, by way of a session.
         seal(folder, fields)
@@ -127,6 +140,23 @@ def tool_versions() -> dict[str, str]:
     """What made a bundle; the same tools give the same bytes."""
     tools = {name: version(name) for name in ("torch", "executorch", "torchao")}
     return {"edgekit": edgekit.__version__, "python": ".".join(platform.python_version_tuple()[:2]), **tools}
+
+
+def _carried(
+    device: DeviceProfile, lowered: executorch.LoweredProgram, say: Callable[[str], None]
+) -> Mapping[str, Path]:
+    """The native files of a bundle; none, and a reason told, where they cannot be had or do not fit."""
+    if reason := missing_for(device):
+        say(f"without a runner: {reason}.")
+        return {}
+    files = native_files(device.architecture, say)
+    try:
+        check_libraries(files, device)
+    except EdgekitError as error:
+        say(f"without a runner: {error}")
+        return {}
+    check_operators(files, device, lowered.operators, lowered.delegates)
+    return files
 
 
 def _delegation(count: Any) -> dict[str, Any]:

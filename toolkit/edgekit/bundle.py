@@ -20,6 +20,10 @@ from edgekit.files import explained, sha256_of
 from edgekit_runtime.tensors import MethodSpec
 
 
+#: The program in a bundle that runs it without Python.
+RUNNER = "edgekit-run"
+
+
 @dataclass(frozen=True)
 class Program:
     """One program of a bundle: file name, format, its methods, and what it asks of the runtime."""
@@ -168,7 +172,8 @@ def seal(folder: Path, fields: Mapping[str, Any]) -> None:
     (folder / manifest.FILE_NAME).write_bytes(manifest.dump({**fields, "schema": manifest.SCHEMA, "files": files}))
     for file in folder.rglob("*"):
         if file.is_file():
-            file.chmod(0o644)
+            # The one program of a bundle may be run.
+            file.chmod(0o755 if file.name == RUNNER else 0o644)
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
 

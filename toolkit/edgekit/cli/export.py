@@ -37,6 +37,11 @@ from edgekit.cli.options import (
 )
 @click.option("-o", "--output-dir", type=PATH, default=Path("bundles"), show_default=True, help="Where bundles go.")
 @seed_option
+@click.option(
+    "--native/--no-native",
+    default=True,
+    help="Carry the runner and the libraries that the device needs; default: where they can be had.",
+)
 @click.option("--dry-run", is_flag=True, help="Check the request and say what would be made.")
 @force_option
 @json_option
@@ -53,6 +58,7 @@ def command(
     settings: tuple[str, ...],
     output_dir: Path,
     seed: int,
+    native: bool,
     dry_run: bool,
     force: bool,
     as_json: bool,
@@ -118,6 +124,7 @@ def command(
         return
 
     bundles = []
+    notes: list[str] = []
     with display(quiet) as progress:
         for model, chosen, target in jobs:
             progress.start(target.name, len(STAGES))
@@ -128,7 +135,12 @@ def command(
                 progress.step(stage, 0 if first else 1)
                 first = False
 
-            bundle = export(model, profile, chosen, target, seed, force, on_stage)
+            def on_note(note: str) -> None:
+                if note not in notes:  # it holds for all bundles
+                    notes.append(note)
+                    progress.say(note)
+
+            bundle = export(model, profile, chosen, target, seed, force, on_stage, native, on_note)
             progress.done()
             if (share := bundle_row(bundle)["fast_share"]) < FAST_SHARE:
                 progress.say(
