@@ -16,9 +16,8 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import edgekit_runtime
-
 import edgekit
+import edgekit_runtime
 from edgekit.bundle import RUNNER
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import edgekit_runtime
-
 from edgekit.errors import EdgekitError, unknown_name
 
 #: Every instruction set that has kernels; a CPU has some of them.

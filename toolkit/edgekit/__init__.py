@@ -13,8 +13,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgekit_runtime import Session as Session
-
     from edgekit.bundle import Bundle as Bundle
     from edgekit.errors import EdgekitError as EdgekitError
     from edgekit.errors import GateError as GateError

@@ -19,7 +19,6 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import explained, sha256_of
 from edgekit_runtime.tensors import MethodSpec
 
-
 #: The program in a bundle that runs it without Python.
 RUNNER = "edgekit-run"
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.tokenizer import Tokenizer
 from edgekit_runtime import Session
 from edgekit_runtime.tensors import Array
-from edgekit.tokenizer import Tokenizer
 
 NAME = "generate_text"
 TOKENIZER_FILE = "tokenizer.json"

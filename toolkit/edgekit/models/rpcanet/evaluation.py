@@ -16,8 +16,8 @@ from edgekit.models.tasks import EvaluateRequest, Evaluation, ResultTable
 from edgekit.pictures import draw_overlay
 from edgekit.pipelines.segment import Map, find_objects
 from edgekit.pipelines.segment_stages import measure_stages
-from edgekit_runtime import Session
 from edgekit.stage_pictures import draw_measures, stage_sheet
+from edgekit_runtime import Session
 
 from .data import Dataset, load_dataset
 from .metrics import Scores, score_frames
