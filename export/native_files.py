@@ -1,7 +1,7 @@
 """What a bundle carries so that it runs on its device: the runner, and every library that it needs.
 
-For this machine's architecture they come with edgekit-runtime. For another one they are built from edgekit's own sources
-with a cross compiler, once a version, and kept in the user's cache.
+For this machine's architecture they come with edgekit-runtime. For another one they are built from edgekit's own
+sources with a cross compiler, once a version, and kept in the user's cache.
 """
 
 from __future__ import annotations

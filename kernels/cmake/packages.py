@@ -1,4 +1,6 @@
-"""Where headers and libraries of others are, for the native build: `packages.py torch|executorch|headers FOLDER [PLATFORM]`.
+"""Where headers and libraries of others are, for the native build.
+
+    packages.py torch|executorch|headers FOLDER [PLATFORM]
 
 The installed package is taken when its version fits edgekit's pin. Otherwise (it is not installed yet, or a cross build
 needs another platform's) its wheel is downloaded without its dependencies and unpacked, in part, in FOLDER. The path is
