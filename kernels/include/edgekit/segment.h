@@ -8,8 +8,8 @@
 //     if (!pipeline->segment(image, {480, 640}, &found)) return fail(edgekit::last_error());
 //     for (int index = 0; index < found.object_count(); ++index) report(found.objects()[index].box);
 //
-// Errors and threads as in session.h; a pipeline takes one call at a time, as its session does. A Segmentation keeps its
-// memory: one that is given again and again takes no more of it.
+// Errors and threads as in session.h. A pipeline takes one call at a time, as its session does. A Segmentation that is
+// filled again uses its memory again.
 #ifndef EDGEKIT_SEGMENT_H
 #define EDGEKIT_SEGMENT_H
 
@@ -37,8 +37,9 @@ enum class Order : uint8_t { peak, area };
 EDGEKIT_RUNTIME_API ArrayPointer<SegmentedObject> find_objects(const float *logits, ImageSize size, double threshold,
                                                                Order order, size_t *count) noexcept;
 
-// How an image comes to a frame size: resized, and the answer back by nearest; placed at the frame's top left, its last
-// row and column repeated to fill it; cut into tiles that overlap, exact where an answer depends on a neighbourhood only.
+// How an image comes to a frame size. `resize`: linear there, and the answer back by nearest. `pad`: it lies at the
+// frame's top left, its last row and column repeated to fill it. `tile`: tiles that overlap, exact where the answer
+// depends on a neighbourhood only.
 enum class Fit : uint8_t { resize, pad, tile };
 
 // The fit of a name: "resize", "pad" or "tile".

@@ -115,6 +115,13 @@ ImageKind kind_of(const std::string &file) {
   return ImageKind::unknown;
 }
 
+bool png_size(const std::string &file, int64_t &height, int64_t &width) {
+  if (file.size() < 24) return false;
+  width = big_endian(file, 16, 4);
+  height = big_endian(file, 20, 4);
+  return true;
+}
+
 bool is_whole(ImageKind kind, const std::string &file) {
   if (kind == ImageKind::png) return is_whole_png(file);
   if (kind == ImageKind::jpeg) return is_whole_jpeg(file);

@@ -19,24 +19,31 @@ constexpr int64_t kMostPixels = int64_t{1} << 26;
 // The largest image without compression: 8 bytes a pixel.
 constexpr uint64_t kLargestFile = uint64_t{kMostPixels} * 8;
 
-Failure too_large(const char *path, const std::string &size) {
-  return Failure(format("%s has %s, at most %lld million are taken: crop or shrink it first.", path, size.c_str(),
+Failure too_large(const char *path, int64_t height, int64_t width) {
+  return Failure(format("%s has %lldx%lld pixels, at most %lld million are taken: crop or shrink it first.", path,
+                        static_cast<long long>(width), static_cast<long long>(height),
                         static_cast<long long>(kMostPixels >> 20)));
 }
+
+bool is_too_large(int64_t height, int64_t width) { return height > kMostPixels || height * width > kMostPixels; }
 
 Failure cut_short(const char *path) { return Failure(format("%s is damaged or cut short: copy it again.", path)); }
 
 // stb's reason is a phrase of a few words.
 Failure undecodable(const char *path) {
   const char *reason = stbi_failure_reason();
-  if (reason != nullptr && std::strcmp(reason, "too large") == 0) return too_large(path, "too many pixels");
-  return Failure(format("%s is damaged or of a kind that edgekit does not read (%s): copy it again, or save it as PNG.",
+  return Failure(format("%s is damaged or cut short, or of a kind that edgekit does not read (%s): copy it again, or save "
+                        "it as PNG.",
                         path, reason == nullptr ? "no reason given" : reason));
 }
 
 // What tells a file that may be decoded from others.
 std::string read_image_file(const char *path, ImageSize *size, int *channels) {
   if (!is_file(path)) throw UsageFailure(format("there is no image %s.", path));
+  if (file_size(path) > kLargestFile)
+    throw Failure(format("%s has more bytes than any image of %lld million pixels, at most that many are taken: crop or "
+                         "shrink it first.",
+                         path, static_cast<long long>(kMostPixels >> 20)));
   std::string file = read_file(path, kLargestFile);
   const ImageKind kind = kind_of(file);
   if (kind == ImageKind::tiff)
@@ -44,14 +51,20 @@ std::string read_image_file(const char *path, ImageSize *size, int *channels) {
   if (kind == ImageKind::unknown)
     throw Failure(format("%s %s: give a PNG, JPEG or BMP file.", path,
                          file.empty() ? "is empty" : "is not an image that edgekit reads"));
+  int64_t height = 0, width = 0;
+  // The decoder does not tell the size of a PNG that it finds too large.
+  if (kind == ImageKind::png && png_size(file, height, width) && is_too_large(height, width))
+    throw too_large(path, height, width);
   if (!stbi_info_from_memory(reinterpret_cast<const stbi_uc *>(file.data()), static_cast<int>(file.size()),
                              &size->width, &size->height, channels))
     throw undecodable(path);
-  const std::string pixels = format("%dx%d pixels", size->width, size->height);
-  if (int64_t{size->width} * size->height > kMostPixels) throw too_large(path, pixels);
-  if (std::min(size->width, size->height) < kShortestSide)
-    throw Failure(
-        format("%s has %s: at least %dx%d are needed.", path, pixels.c_str(), kShortestSide, kShortestSide));
+  width = size->width;
+  height = std::abs(int64_t{size->height});  // of a BMP from the top down it is negative
+  if (is_too_large(height, width)) throw too_large(path, height, width);
+  if (std::min(width, height) < kShortestSide)
+    throw Failure(format("%s has %lldx%lld pixels: at least %dx%d are needed.", path, static_cast<long long>(width),
+                         static_cast<long long>(height), kShortestSide, kShortestSide));
+  size->height = static_cast<int>(height);
   if (!is_whole(kind, file)) throw cut_short(path);
   return file;
 }
@@ -122,8 +135,8 @@ bool write_png(const char *path, const uint8_t *pixels, ImageSize size, int chan
       throw UsageFailure(format("%s is not the name of a picture: let it end in .png.", path));
     if ((channels != 1 && channels != 3) || std::min(size.height, size.width) < 1 ||
         int64_t{size.height} * size.width > kMostPixels)
-      throw UsageFailure(format("a picture of %dx%d pixels with %d channels is not written: 1 or 3 channels and at most "
-                                "%lld million pixels are.",
+      throw UsageFailure(format("a picture of %dx%d pixels with %d channels cannot be written: 1 or 3 channels and at "
+                                "most %lld million pixels can.",
                                 size.width, size.height, channels, static_cast<long long>(kMostPixels >> 20)));
     std::string file;
     // Without memory the encoder stops, or nothing is appended.

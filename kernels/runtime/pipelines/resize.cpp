@@ -38,10 +38,11 @@ void nearest(const void *from, ImageSize size, void *to, ImageSize to_size) {
   for (size_t column = 0; column < columns.size(); ++column)
     columns[column] = column * static_cast<size_t>(size.width) / columns.size();
   const size_t height = static_cast<size_t>(size.height), to_height = static_cast<size_t>(to_size.height);
+  const auto *const source = static_cast<const Element *>(from);
   auto *target = static_cast<Element *>(to);
   for (size_t row = 0; row < to_height; ++row) {
-    const auto *source = static_cast<const Element *>(from) + row * height / to_height * static_cast<size_t>(size.width);
-    for (const size_t column : columns) *target++ = source[column];
+    const Element *const chosen = source + row * height / to_height * static_cast<size_t>(size.width);
+    for (const size_t column : columns) *target++ = chosen[column];
   }
 }
 

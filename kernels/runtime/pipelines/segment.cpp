@@ -130,8 +130,9 @@ void cut(const float *image, ImageSize size, const Place &place, ImageSize frame
 void paste(const float *output, ImageSize frame, const Place &place, float *whole, ImageSize size) {
   const Tile &rows = place.rows, &columns = place.columns;
   for (int row = rows.begin; row < rows.end; ++row) {
-    const float *begin = output + static_cast<ptrdiff_t>(row - rows.start) * frame.width - columns.start;
-    std::copy(begin + columns.begin, begin + columns.end, whole + static_cast<ptrdiff_t>(row) * size.width + columns.begin);
+    const float *from = output + static_cast<ptrdiff_t>(row - rows.start) * frame.width;
+    float *to = whole + static_cast<ptrdiff_t>(row) * size.width;
+    std::copy(from + columns.begin - columns.start, from + columns.end - columns.start, to + columns.begin);
   }
 }
 
@@ -229,8 +230,8 @@ struct SegmentPipeline::Impl {
       if (holds && (smallest == nullptr || pixels_of(frame->size) < pixels_of(smallest->size))) smallest = frame;
     }
     if (smallest == nullptr)
-      throw UsageFailure(format("an image of %s cannot be padded to %s (the bundle has %s): resize it instead, or export "
-                                "a --size that holds it.",
+      throw UsageFailure(format("an image of %s cannot be padded to %s (the bundle has %s): resize it instead, or "
+                                "export a --size that holds it.",
                                 text_of(size).c_str(), text_of(choice, " or ").c_str(), known().c_str()));
     run(image, size, *smallest, {{{0, 0, size.height}, {0, 0, size.width}}}, found);
   }
@@ -293,8 +294,8 @@ struct SegmentPipeline::Impl {
         });
   }
 
-  // `count` frames in the batches that the program has: `fill(index, to)` writes one, `keep(index, output, whole)` takes
-  // one of its outputs into the whole map.
+  // `count` frames, in the batches that the program has. `fill(index, to)` writes one; `keep(index, output, whole)`
+  // takes one of its outputs to the map of the whole.
   template <typename Fill, typename Keep>
   void run(const Frame &frame, size_t count, const Fill &fill, Segmentation::Impl &found, const Keep &keep) {
     const size_t pixels = pixels_of(frame.size);

@@ -14,8 +14,8 @@
 
 namespace edgekit {
 
-// While it lives, the calling thread's decoder gets no piece of memory of more bytes than this: what a damaged file asks
-// for beyond it fails as if there were none.
+// While it lives, the calling thread's decoder gets no piece of memory of more bytes than this, whatever a damaged file
+// asks for: more fails as if there were none.
 class DecoderLimit {
  public:
   explicit DecoderLimit(size_t bytes) noexcept;

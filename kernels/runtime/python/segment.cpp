@@ -97,7 +97,8 @@ std::vector<Object> find(const Gray &logits, double threshold, bool by_area) {
   ArrayPointer<SegmentedObject> objects;
   {
     const nb::gil_scoped_release released;
-    objects = find_objects(logits.data(), size_of_array(logits), threshold, by_area ? Order::area : Order::peak, &count);
+    const Order order = by_area ? Order::area : Order::peak;
+    objects = find_objects(logits.data(), size_of_array(logits), threshold, order, &count);
   }
   if (!objects) raise_last_error();
   return objects_of(objects.get(), count);
