@@ -113,7 +113,8 @@ class SegmentPipeline:
         """
         if image.ndim != 2 or image.dtype.kind != "f":
             raise EdgekitError(f"an image is {image.dtype} {image.shape}: brightness as floats (H, W) is needed.")
-        values = np.ascontiguousarray(image, np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
+            values = np.ascontiguousarray(image, np.float32)
         mask, logits, objects, maps, method = self._native.segment(values, fit, size)
         return Segmentation(mask, logits, tuple(SegmentedObject(*fields) for fields in objects), maps, method)
 
