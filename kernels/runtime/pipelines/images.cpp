@@ -32,8 +32,8 @@ Failure cut_short(const char *path) { return Failure(format("%s is damaged or cu
 // stb's reason is a phrase of a few words.
 Failure undecodable(const char *path) {
   const char *reason = stbi_failure_reason();
-  return Failure(format("%s is damaged or cut short, or of a kind that edgekit does not read (%s): copy it again, or save "
-                        "it as PNG.",
+  return Failure(format("%s is damaged or cut short, or of a kind that edgekit does not read (%s): copy it again, or "
+                        "save it as PNG.",
                         path, reason == nullptr ? "no reason given" : reason));
 }
 
@@ -41,8 +41,8 @@ Failure undecodable(const char *path) {
 std::string read_image_file(const char *path, ImageSize *size, int *channels) {
   if (!is_file(path)) throw UsageFailure(format("there is no image %s.", path));
   if (file_size(path) > kLargestFile)
-    throw Failure(format("%s has more bytes than any image of %lld million pixels, at most that many are taken: crop or "
-                         "shrink it first.",
+    throw Failure(format("%s has more bytes than any image of %lld million pixels, at most that many are taken: crop "
+                         "or shrink it first.",
                          path, static_cast<long long>(kMostPixels >> 20)));
   std::string file = read_file(path, kLargestFile);
   const ImageKind kind = kind_of(file);
