@@ -7,8 +7,8 @@
 //     use(series->values(), series->rows(), series->channels());
 //
 // `.csv` and `.txt` files are UTF-8 text separated by commas. A first row without any number is the header; a first
-// column without any number, or without a name in the header, labels the rows (a timestamp, an index). `.npy` files hold
-// numbers of shape (rows, channels), or (rows) for one channel.
+// column without any number, or without a name in the header, labels the rows (a timestamp, an index). `.npy` files
+// hold numbers of shape (rows, channels), or (rows) for one channel.
 #ifndef EDGEKIT_SERIES_H
 #define EDGEKIT_SERIES_H
 

@@ -165,7 +165,8 @@ struct AnomalyStream::Impl {
       for (size_t channel = 0; channel < channels; ++channel, to += window)
         std::copy_n(ring.data() + channel * 2 * window + slot + 1, window, to);
     pipeline.reconstruct(batch, windows.data(), newest.data());
-    for (size_t channel = 0; channel < channels; ++channel) errors[channel] = squared(newest[channel] - scaled[channel]);
+    for (size_t channel = 0; channel < channels; ++channel)
+      errors[channel] = squared(newest[channel] - scaled[channel]);
     detector.rank(errors.data(), ranked.data());
     const float score = sum(errors.data(), channels);
     *result = {score, score > detector.threshold(), errors.data(), ranked.data(), detector.diagnosis(errors.data())};
@@ -207,7 +208,9 @@ bool AnomalyPipeline::detect(const float *readings, int64_t rows, int channels, 
 }
 
 AnomalyStreamPointer AnomalyPipeline::stream() noexcept {
-  return guarded([&] { return AnomalyStreamPointer(new AnomalyStream(std::make_unique<AnomalyStream::Impl>(*impl_))); });
+  return guarded([&] {
+    return AnomalyStreamPointer(new AnomalyStream(std::make_unique<AnomalyStream::Impl>(*impl_)));
+  });
 }
 
 AnomalyStream::AnomalyStream(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}

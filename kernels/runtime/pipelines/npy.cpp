@@ -16,7 +16,8 @@ struct NpyArray::Impl {
     shape = file.shape();
     // The description begins with numpy's name.
     const std::string description = file.description();
-    if (file.item_size() == 0 || !dtype_of(description.substr(0, description.find(' ')), dtype) || shape.size() > kMostDimensions)
+    const std::string name = description.substr(0, description.find(' '));
+    if (file.item_size() == 0 || !dtype_of(name, dtype) || shape.size() > kMostDimensions)
       throw Failure(format("%s holds %s: no program takes that, convert it.", path, description.c_str()));
     const size_t size = file.item_size();
     data = Block(heap, static_cast<size_t>(file.count()) * size);

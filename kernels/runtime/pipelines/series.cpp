@@ -149,7 +149,8 @@ bool Series::put_in_order(const char *const *channels, int count) noexcept {
     if (wanted == default_names(wanted.size())) return true;
     std::vector<float> row(order.size());
     for (size_t at = 0; at < data.values.size(); at += row.size()) {
-      for (size_t place = 0; place < row.size(); ++place) row[place] = data.values[at + static_cast<size_t>(order[place])];
+      for (size_t place = 0; place < row.size(); ++place)
+        row[place] = data.values[at + static_cast<size_t>(order[place])];
       std::copy(row.begin(), row.end(), data.values.begin() + static_cast<std::ptrdiff_t>(at));
     }
     data.channels = std::move(wanted);

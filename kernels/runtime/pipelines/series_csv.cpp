@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <map>
 #include <set>
@@ -127,12 +128,14 @@ class Table {
 
   void add_row() {
     const int64_t row = data_.rows++;
-    const size_t width = columns_.size();
+    const size_t width = columns_.size(), cells = std::min(rows_.cells(), width);
+    // Cells that a short row lacks are missing, and not gone through: a wide header may stand above many short rows.
+    shortest_ = std::min(shortest_, cells);
+    hopeless_ |= cells < width;
     // The first gap, and the first one if the first column holds labels.
-    size_t gap = width, later_gap = width;
-    for (size_t place = 0; place < width; ++place) {
-      // Cells that a short row lacks are missing.
-      const std::string_view text = place < rows_.cells() ? rows_.cell(place) : std::string_view();
+    size_t gap = cells, later_gap = cells;
+    for (size_t place = 0; place < cells; ++place) {
+      const std::string_view text = rows_.cell(place);
       const Cell cell = read_cell(text);
       if (cell.kind == Kind::text) check_text(text);
       columns_[place].add(cell, text, row);
@@ -181,7 +184,8 @@ class Table {
     if (!data_.named) data_.channels = default_names(channels);
     else if (labels) data_.channels.erase(data_.channels.begin());
     for (size_t place = first; place < width; ++place) {
-      const Column &column = columns_[place];
+      Column &column = columns_[place];
+      column.missing |= place >= shortest_;
       if (column.is_numeric()) continue;
       throw Failure(format("%s, row %lld, %s: %s is not a number: mend or drop the row.", path_.c_str(),
                            static_cast<long long>(column.other_row + 1),
@@ -210,6 +214,8 @@ class Table {
   std::vector<Column> columns_;
   std::vector<float> row_;
   bool unnamed_first_ = false, hopeless_ = false;
+  // Cells of the shortest row.
+  size_t shortest_ = SIZE_MAX;
   // Of all columns, and of all but the first.
   Gaps gaps_, later_gaps_;
 };

@@ -1,9 +1,6 @@
 """The task `detect_anomalies`: rows of sensor readings in; scores, alarms and ranked channels out.
 
-    pipeline = AnomalyPipeline(Session("bundles/stackvae-g-raspberry-pi-5-int8"))
-    detection = pipeline.detect(rows)     # a series at once
-    stream = pipeline.stream()            # or one row at a time
-    result = stream.push(row)             # None while fewer rows than a window have come
+AnomalyPipeline takes a session; its `detect` scores a series at once, its `stream` takes one row at a time.
 """
 
 from __future__ import annotations
@@ -193,9 +190,7 @@ class AnomalyPipeline:
         """
         rows = np.ascontiguousarray(rows, np.float32)
         if rows.ndim != 2:
-            raise EdgekitError(
-                f"the series has shape {rows.shape}, {len(self.detector.channels)} channels are needed."
-            )
+            raise EdgekitError(f"the series has shape {rows.shape}, {len(self.detector.channels)} channels are needed.")
         detection = Detection(
             np.empty(rows.shape, np.float32), np.empty(len(rows), np.float32), np.empty(len(rows), np.bool_)
         )
