@@ -188,7 +188,7 @@ class AnomalyPipeline:
         Raises:
             EdgekitError: fewer rows than one window, another number of channels, or a value that is not finite.
         """
-        rows = np.ascontiguousarray(rows, np.float32)
+        rows = np.asarray(rows, np.float32, order="C")  # ascontiguousarray would make a scalar (1,)
         if rows.ndim != 2:
             raise EdgekitError(f"the series has shape {rows.shape}, {len(self.detector.channels)} channels are needed.")
         detection = Detection(
