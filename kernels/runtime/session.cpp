@@ -11,6 +11,7 @@
 #include "core/bundle.h"
 #include "core/dtype.h"
 #include "core/heap.h"
+#include "core/turn.h"
 #include "executorch_engine.h"
 #include "threads.h"
 
@@ -128,18 +129,7 @@ struct Session::Impl {
 
 namespace {
 
-// One call at a time.
-class Turn {
- public:
-  explicit Turn(std::atomic<bool> &busy) : busy_(busy) {
-    if (busy_.exchange(true, std::memory_order_acquire))
-      throw UsageFailure("this session is in use by another thread: open a session for each, or take turns.");
-  }
-  ~Turn() { busy_.store(false, std::memory_order_release); }
-
- private:
-  std::atomic<bool> &busy_;
-};
+constexpr char kTaken[] = "this session is in use by another thread: open a session for each, or take turns.";
 
 }  // namespace
 
@@ -180,7 +170,7 @@ const MethodSpec *Session::find_method(const Tensor *inputs, int count) const no
 
 bool Session::load(const char *method) noexcept {
   return guarded([&] {
-    const Turn turn(impl_->busy);
+    const Turn turn(impl_->busy, kTaken);
     impl_->engine->load(impl_->index_of(method));
     return true;
   });
@@ -189,7 +179,7 @@ bool Session::load(const char *method) noexcept {
 bool Session::run(const char *method, const Tensor *inputs, int input_count, const Tensor *outputs, int output_count,
                   int64_t *rows) noexcept {
   return guarded([&] {
-    const Turn turn(impl_->busy);
+    const Turn turn(impl_->busy, kTaken);
     const size_t index = impl_->index_of(method);
     const MethodSpec &spec = impl_->methods[index];
     impl_->check("input", spec, spec.inputs, spec.input_count, inputs, input_count);
@@ -209,7 +199,7 @@ bool Session::run(const char *method, const Tensor *inputs, int input_count, con
 
 bool Session::use_state(const char *name) noexcept {
   return guarded([&] {
-    const Turn turn(impl_->busy);
+    const Turn turn(impl_->busy, kTaken);
     if (impl_->state_name == name) return true;
     auto &others = impl_->others;
     const Block &used = impl_->engine->state();
@@ -231,7 +221,7 @@ const char *Session::state() const noexcept { return impl_->state_name.c_str(); 
 
 bool Session::drop_state(const char *name) noexcept {
   return guarded([&] {
-    const Turn turn(impl_->busy);
+    const Turn turn(impl_->busy, kTaken);
     if (impl_->state_name == name)
       throw UsageFailure(format("state '%s' is in use: use another one first.", name));
     if (impl_->others.erase(name) == 0) throw UsageFailure(format("there is no state '%s'.", name));
@@ -241,7 +231,7 @@ bool Session::drop_state(const char *name) noexcept {
 
 bool Session::reset_state() noexcept {
   return guarded([&] {
-    const Turn turn(impl_->busy);
+    const Turn turn(impl_->busy, kTaken);
     impl_->engine->state().fill_zero();
     return true;
   });
@@ -251,7 +241,7 @@ size_t Session::state_size() const noexcept { return impl_->engine->state().size
 
 bool Session::save_state(void *to, size_t size) noexcept {
   return guarded([&] {
-    const Turn turn(impl_->busy);
+    const Turn turn(impl_->busy, kTaken);
     const Block &state = impl_->engine->state();
     if (size != state.size())
       throw UsageFailure(format("the state has %zu bytes, room for %zu was given.", state.size(), size));
@@ -262,7 +252,7 @@ bool Session::save_state(void *to, size_t size) noexcept {
 
 bool Session::restore_state(const void *from, size_t size) noexcept {
   return guarded([&] {
-    const Turn turn(impl_->busy);
+    const Turn turn(impl_->busy, kTaken);
     const Block &state = impl_->engine->state();
     if (size != state.size())
       throw UsageFailure(format("the state has %zu bytes, %zu were given: was it saved by another bundle?",

@@ -6,4 +6,6 @@ NB_MODULE(_native, module) {
   edgekit::bind_session(module);
   edgekit::bind_images(module);
   edgekit::bind_segment(module);
+  edgekit::bind_series(module);
+  edgekit::bind_detect_anomalies(module);
 }
