@@ -4,4 +4,5 @@
 
 NB_MODULE(_native, module) {
   edgekit::bind_session(module);
+  edgekit::bind_tokenizer(module);
 }

@@ -10,6 +10,7 @@ namespace edgekit {
 namespace nb = nanobind;
 
 void bind_session(nb::module_ &module);
+void bind_tokenizer(nb::module_ &module);
 
 // Raises the last error: UsageError or EdgekitError of the module edgekit_runtime.errors.
 [[noreturn]] void raise_last_error();
