@@ -1,14 +1,14 @@
 #include "tokenizer_file.h"
 
 #include <algorithm>
-#include <deque>
 #include <initializer_list>
 #include <iterator>
-#include <unordered_map>
+#include <optional>
 #include <unordered_set>
 
 #include "core/files.h"
-#include "core/json.h"
+#include "piece_index.h"
+#include "tokenizer_json.h"
 #include "utf8.h"
 
 namespace edgekit {
@@ -61,12 +61,9 @@ class Reader {
 
   TokenizerFile read() {
     if (!is_file(path_)) throw Failure(format("%s is missing: export the bundle again.", path_.c_str()));
-    Json file;
-    {
-      const std::string text = read_file(path_, kLargestFile);
-      file = Json::parse(text, nullptr, false);
-    }
-    if (!file.is_object()) throw damaged("it is no JSON object");
+    json_ = parse_tokenizer(read_file(path_, kLargestFile));
+    if (!json_.damage.empty()) throw damaged(json_.damage);
+    const Json &file = json_.fields;
     check_fields(file, "", {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
                             "post_processor", "decoder", "model"});
     if (text_of(file, "version") != "1.0") throw refused("another version than 1.0");
@@ -131,66 +128,49 @@ class Reader {
       if (!at(model, name).is_null() && at(model, name) != "") throw refused(format("a %s", name));
     if (at(model, "ignore_merges") == true) throw refused("ignore_merges");
     // unk_token, fuse_unk and byte_fallback are for characters without a piece; every byte has one.
-    read_vocabulary(at(model, "vocab"));
-    read_merges(at(model, "merges"));
+    if (!at(model, "vocab").is_object() || json_.pieces.size() == 0) throw damaged("it has no vocabulary");
+    if (!at(model, "merges").is_array()) throw damaged("it has no merges");
+    read_vocabulary();
+    read_merges();
   }
 
-  void read_vocabulary(const Json &vocabulary) {
-    if (!vocabulary.is_object()) throw damaged("it has no vocabulary");
-    if (vocabulary.empty()) throw damaged("its vocabulary is empty");
-    texts_.resize(vocabulary.size());
-    tokens_.reserve(vocabulary.size());
-    std::vector<bool> taken(vocabulary.size());
-    for (const auto &entry : vocabulary.items()) {
-      const Json &token = entry.value();
-      if (!token.is_number_unsigned() || token.get<uint64_t>() >= taken.size() || taken[token.get<size_t>()])
-        throw damaged(format("its tokens are not 0 to %zu, each once", taken.size() - 1));
-      std::string &text = texts_[token.get<size_t>()];
-      taken[token.get<size_t>()] = true;
-      text = entry.key();
-      tokens_.emplace(text, token.get<uint32_t>());
+  void read_vocabulary() {
+    texts_.resize(json_.pieces.size());
+    std::vector<bool> taken(texts_.size());
+    for (size_t piece = 0; piece < texts_.size(); ++piece) {
+      const uint32_t token = json_.tokens[piece];
+      if (token >= texts_.size() || taken[token])
+        throw damaged(format("its tokens are not 0 to %zu, each once", texts_.size() - 1));
+      taken[token] = true;
+      texts_[token] = json_.pieces[piece];
     }
+    index_.emplace(texts_);
     for (size_t byte = 0; byte < 256; ++byte) {
-      const auto found = tokens_.find(spelling_.of(static_cast<uint8_t>(byte)));
-      if (found == tokens_.end()) throw damaged(format("there is no token for the byte %zu", byte));
-      result_.byte_tokens[byte] = found->second;
+      result_.byte_tokens[byte] = index_->find(spelling_.of(static_cast<uint8_t>(byte)));
+      if (result_.byte_tokens[byte] == PieceIndex::kNone)
+        throw damaged(format("there is no token for the byte %zu", byte));
     }
   }
 
-  // Merges are pairs, or, in older files, their pieces with a space between.
-  void read_merges(const Json &merges) {
-    if (!merges.is_array()) throw damaged("it has no merges");
-    std::string left, right;
-    for (const Json &merge : merges) {
-      if (merge.type() != merges.front().type()) throw damaged("its merges are not all alike");
-      if (merge.is_string()) {
-        const std::string &text = merge.get_ref<const std::string &>();
-        if (text.compare(0, 8, "#version") == 0) continue;
-        const size_t space = text.find(' ');
-        if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
-          throw damaged(format("the merge '%s' is not two pieces", text.c_str()));
-        left = text.substr(0, space);
-        right = text.substr(space + 1);
-      } else {
-        if (!merge.is_array() || merge.size() != 2 || !merge[0].is_string() || !merge[1].is_string())
-          throw damaged("a merge is not two pieces");
-        left = merge[0].get_ref<const std::string &>();
-        right = merge[1].get_ref<const std::string &>();
-      }
-      const uint32_t rank = static_cast<uint32_t>(result_.merges.size());
-      result_.merges.push_back({token_of(left), token_of(right), rank, token_of(left + right)});
+  void read_merges() {
+    std::vector<Merge> &merges = result_.merges;
+    merges.reserve(json_.merges.size() / 2);
+    std::string both;
+    for (size_t piece = 0; piece < json_.merges.size(); piece += 2) {
+      const std::string_view left = json_.merges[piece], right = json_.merges[piece + 1];
+      both.assign(left).append(right);
+      merges.push_back({token_of(left), token_of(right), static_cast<uint32_t>(merges.size()), token_of(both)});
     }
-    std::sort(result_.merges.begin(), result_.merges.end(),
-              [](const Merge &a, const Merge &b) { return a.pair() < b.pair(); });
-    const auto twice = std::adjacent_find(result_.merges.begin(), result_.merges.end(),
-                                          [](const Merge &a, const Merge &b) { return a.pair() == b.pair(); });
-    if (twice != result_.merges.end()) throw damaged("it has a merge twice");
+    std::sort(merges.begin(), merges.end(), [](const Merge &a, const Merge &b) { return a.pair() < b.pair(); });
+    const auto same = [](const Merge &a, const Merge &b) { return a.pair() == b.pair(); };
+    if (std::adjacent_find(merges.begin(), merges.end(), same) != merges.end()) throw damaged("it has a merge twice");
   }
 
-  uint32_t token_of(const std::string &piece) const {
-    const auto found = tokens_.find(piece);
-    if (found == tokens_.end()) throw damaged(format("a merge needs the piece '%s', which is no token", piece.c_str()));
-    return found->second;
+  uint32_t token_of(std::string_view piece) const {
+    const uint32_t token = index_->find(piece);
+    if (token == PieceIndex::kNone)
+      throw damaged(format("a merge needs the piece '%s', which is no token", std::string(piece).c_str()));
+    return token;
   }
 
   // Those that the vocabulary lacks come after it, in order.
@@ -206,27 +186,31 @@ class Reader {
                    {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
       if (flag(fields, "single_word")) throw refused(format("the token '%s' with single_word", text.c_str()));
       if (!seen.insert(text).second) throw damaged(format("the added token '%s' is there twice", text.c_str()));
-      const auto found = tokens_.find(text);
-      const size_t token = found == tokens_.end() ? texts_.size() : found->second;
+      const uint32_t found = index_->find(text);
+      const size_t token = found == PieceIndex::kNone ? texts_.size() + more_.size() : found;
       if (at(fields, "id") != token)
         throw damaged(format("the added token '%s' has another id than %zu", text.c_str(), token));
-      if (found == tokens_.end()) texts_.push_back(text);
+      if (found == PieceIndex::kNone) more_.push_back(text);
       result_.added.push_back({text, static_cast<int64_t>(token), flag(fields, "special"), flag(fields, "lstrip"),
                                flag(fields, "rstrip"), flag(fields, "normalized")});
     }
   }
 
   void read_pieces() {
-    for (const std::string &text : texts_) {
+    const auto add = [&](std::string_view text) {
       spelling_.add_bytes(text, result_.bytes);
       result_.ends.push_back(static_cast<uint32_t>(result_.bytes.size()));
-    }
+    };
+    for (const std::string_view text : texts_) add(text);
+    for (const std::string &text : more_) add(text);
   }
 
   const std::string &path_;
   const Spelling spelling_;
-  std::deque<std::string> texts_;  // of each token, as the file spells it; a deque, for the map points to them
-  std::unordered_map<std::string_view, uint32_t> tokens_;
+  TokenizerJson json_;
+  std::vector<std::string_view> texts_;  // of each token of the vocabulary, as the file spells it
+  std::vector<std::string> more_;        // of those after it
+  std::optional<PieceIndex> index_;
   TokenizerFile result_ = {};
 };
 
