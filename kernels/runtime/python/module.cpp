@@ -5,4 +5,5 @@
 NB_MODULE(_native, module) {
   edgekit::bind_session(module);
   edgekit::bind_tokenizer(module);
+  edgekit::bind_text_generator(module);
 }

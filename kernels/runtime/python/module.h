@@ -11,6 +11,10 @@ namespace nb = nanobind;
 
 void bind_session(nb::module_ &module);
 void bind_tokenizer(nb::module_ &module);
+void bind_text_generator(nb::module_ &module);
+
+// What an object of the module's Session holds.
+Session &session_of(nb::handle session);
 
 // Raises the last error: UsageError or EdgekitError of the module edgekit_runtime.errors.
 [[noreturn]] void raise_last_error();
