@@ -73,6 +73,7 @@ class PythonTextGenerator {
   bool is_running() const { return generator_->is_running(); }
   void wait() {
     const bool done = released([&] { return generator_->wait(); });
+    take_ = nb::none();  // it may refer to this object in turn
     if (raised_) std::rethrow_exception(std::exchange(raised_, nullptr));
     check(done);
   }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -81,6 +83,8 @@ class TextGenerator:
         context, chunk, vocabulary, end, k_budget = self._native.settings
         self.settings = TextSettings(context, chunk, vocabulary, end if end >= 0 else None, k_budget or None)
         self._current: Generation | None = None
+        # A started text may ask for the interpreter to call `take`: it ends before the interpreter does.
+        weakref.finalize(self, _end, self._native)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a prompt.
@@ -196,6 +200,13 @@ class TextGenerator:
     def cancel(self) -> None:
         """Ends the text that goes on before its next token; from any thread."""
         self._native.cancel()
+
+
+def _end(native: _native.TextGenerator) -> None:
+    if native.is_running:
+        native.cancel()
+        with contextlib.suppress(Exception):  # nobody waits for the result
+            native.wait()
 
 
 def _check(max_tokens: int, temperature: float, seed: int) -> None:
