@@ -20,6 +20,11 @@ Session &session_of(nb::handle object);
 
 // The session that a Python object of the class Session holds.
 Session &session_of(nb::handle object);
+void bind_tokenizer(nb::module_ &module);
+void bind_text_generator(nb::module_ &module);
+
+// What an object of the module's Session holds.
+Session &session_of(nb::handle session);
 
 // Raises the last error: UsageError or EdgekitError of the module edgekit_runtime.errors.
 [[noreturn]] void raise_last_error();

@@ -1,0 +1,408 @@
+// TextGenerator: settings, one text at a time, and its thread.
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "core/failure.h"
+#include "core/json.h"
+#include "edgekit/generate.h"
+#include "sampling.h"
+
+namespace edgekit {
+namespace {
+
+constexpr char kTask[] = "generate_text";
+constexpr char kMethod[] = "extend";
+constexpr char kTokenizerFile[] = "tokenizer.json";
+constexpr int64_t kMost = INT32_MAX;
+
+void check_sampling(const Sampling &sampling) {
+  if (sampling.max_tokens < 1)
+    throw UsageFailure(format("%lld tokens to generate: give 1 or more.", static_cast<long long>(sampling.max_tokens)));
+  if (!(sampling.temperature >= 0 && sampling.temperature <= std::numeric_limits<double>::max()))
+    throw UsageFailure(format("the temperature is %g: give 0 for the likeliest token, or a number above.",
+                              sampling.temperature));
+}
+
+// A function of the public headers failed: its sentence goes on.
+[[noreturn]] void pass_on() {
+  if (last_error_is_usage()) throw UsageFailure(last_error());
+  throw Failure(last_error());
+}
+
+int64_t setting(const JsonPart &pipeline, const char *name, int64_t least) {
+  const int64_t value = pipeline.integer(name, least);
+  if (value > kMost) throw pipeline.wrong(name);
+  return value;
+}
+
+// `none` where it is null.
+int64_t optional_setting(const JsonPart &pipeline, const char *name, int64_t least, int64_t none) {
+  return pipeline.part(name).value().is_null() ? none : setting(pipeline, name, least);
+}
+
+TextSettings read_settings(const Session &session) {
+  const std::string file = std::string(session.folder()) + "/manifest.json";
+  if (std::strcmp(session.task(), kTask) != 0)
+    throw UsageFailure(format("%s has the task %s, not %s: give the bundle of a language model.", session.folder(),
+                              session.task(), kTask));
+  const Json manifest = Json::parse(session.manifest(), nullptr, false);
+  const JsonPart pipeline = JsonPart(manifest, file).part("pipeline");
+  return {setting(pipeline, "context", 1), setting(pipeline, "chunk", 1), setting(pipeline, "vocabulary", 1),
+          optional_setting(pipeline, "end", 0, -1), optional_setting(pipeline, "k_budget", 1, 0)};
+}
+
+bool is(const TensorSpec &spec, DType dtype, int rank, bool dynamic) {
+  return spec.dtype == dtype && spec.rank == rank && spec.dynamic == dynamic;
+}
+
+// tokens int64 (T), tokens before these int64, rows int64 (R) -> logits float32 (R, vocabulary)
+void check_method(const Session &session, const TextSettings &settings) {
+  const MethodSpec *method = session.find_method(kMethod);
+  const bool fits = method != nullptr && method->input_count == 3 && method->output_count == 1 &&
+                    is(method->inputs[0], DType::int64, 1, true) && is(method->inputs[1], DType::int64, 0, false) &&
+                    is(method->inputs[2], DType::int64, 1, true) && is(method->outputs[0], DType::float32, 2, true) &&
+                    method->inputs[0].shape[0] == settings.chunk && method->inputs[2].shape[0] == settings.chunk &&
+                    method->outputs[0].shape[0] == settings.chunk &&
+                    method->outputs[0].shape[1] == settings.vocabulary;
+  if (!fits)
+    throw Failure(format("%s has no method '%s' that fits its manifest's pipeline: export the bundle again.",
+                         session.folder(), kMethod));
+}
+
+// One call at a time, and none while a started text goes on.
+class Claim {
+ public:
+  explicit Claim(std::atomic<bool> &busy) : busy_(&busy) {
+    if (busy_->exchange(true, std::memory_order_acquire))
+      throw UsageFailure("a text is being generated: wait for its end, or cancel it.");
+  }
+  Claim(Claim &&other) noexcept : busy_(other.busy_) { other.busy_ = nullptr; }
+  Claim &operator=(Claim &&) = delete;
+  ~Claim() {
+    if (busy_ != nullptr) busy_->store(false, std::memory_order_release);
+  }
+
+ private:
+  std::atomic<bool> *busy_;
+};
+
+}  // namespace
+
+struct TextGenerator::Impl {
+  explicit Impl(Session *from) : session(*from), settings(read_settings(session)) {
+    check_method(session, settings);
+    const std::string file = std::string(session.folder()) + "/" + kTokenizerFile;
+    tokenizer = Tokenizer::open(file.c_str());
+    if (!tokenizer) pass_on();
+    if (tokenizer->size() > settings.vocabulary)
+      throw Failure(format("%s has %lld tokens, the program %lld: export it again.", file.c_str(),
+                           static_cast<long long>(tokenizer->size()), static_cast<long long>(settings.vocabulary)));
+    // Not filled: pages that no run writes are not taken.
+    output.reset(new float[static_cast<size_t>(settings.chunk) * static_cast<size_t>(settings.vocabulary)]);
+  }
+
+  ~Impl() {
+    cancelled.store(true, std::memory_order_relaxed);
+    if (thread.joinable()) thread.join();
+  }
+
+  void check_tokens(const int64_t *given, size_t count, int64_t position) const {
+    const int64_t room = settings.context - position;
+    if (position < 0 || count < 1 || room < 1 || count > static_cast<uint64_t>(room))
+      throw UsageFailure(format("%zu tokens after %lld: give 1 to %lld.", count, static_cast<long long>(position),
+                                static_cast<long long>(std::max<int64_t>(room, 0))));
+    for (size_t place = 0; place < count; ++place)
+      if (given[place] < 0 || given[place] >= settings.vocabulary)
+        throw UsageFailure(format("token %lld is not in the vocabulary, 0 to %lld.",
+                                  static_cast<long long>(given[place]),
+                                  static_cast<long long>(settings.vocabulary - 1)));
+  }
+
+  size_t encode(const char *prompt, size_t size, int64_t *to, size_t room) const {
+    size_t count = 0;
+    if (!tokenizer->encode(prompt, size, to, room, &count)) pass_on();
+    if (count == 0) throw UsageFailure("the prompt is empty: give some text to go on with.");
+    if (count >= static_cast<uint64_t>(settings.context))
+      throw UsageFailure(format("the prompt has %zu tokens, the bundle takes %lld and one to generate: shorten it, or "
+                                "export with a larger --set context= if the model has one.",
+                                count, static_cast<long long>(settings.context - 1)));
+    return count;
+  }
+
+  // Runs the program on at most a chunk; the logits of the last token, or of every one, lie in `output` afterwards.
+  void run(const int64_t *given, size_t count, int64_t position, bool every) {
+    const int64_t shape = static_cast<int64_t>(count), wanted = every ? shape : 1;
+    rows.clear();
+    for (int64_t row = shape - wanted; row < shape; ++row) rows.push_back(row);
+    // The program wants its inputs aligned, which the middle of a prompt need not be.
+    part.assign(given, given + count);
+    alignas(16) int64_t before = position;
+    const int64_t logits_shape[] = {wanted, settings.vocabulary};
+    const Tensor inputs[] = {{part.data(), DType::int64, 1, &shape},
+                             {&before, DType::int64, 0, nullptr},
+                             {rows.data(), DType::int64, 1, &wanted}};
+    const Tensor logits{output.get(), DType::float32, 2, logits_shape};
+    int64_t written = 0;
+    if (!session.run(kMethod, inputs, 3, &logits, 1, &written)) pass_on();
+    if (written != wanted)
+      throw Failure(format("the program gave logits of %lld tokens instead of %lld: export the bundle again.",
+                           static_cast<long long>(written), static_cast<long long>(wanted)));
+  }
+
+  void begin(std::vector<int64_t> prompt, const Sampling &sampling) {
+    check_sampling(sampling);
+    if (prompt.size() >= static_cast<uint64_t>(settings.context))
+      throw UsageFailure(format("%zu tokens to go on with: give 1 to %lld.", prompt.size(),
+                                static_cast<long long>(settings.context - 1)));
+    check_tokens(prompt.data(), prompt.size(), 0);
+    stream = tokenizer->stream();
+    if (!stream) pass_on();
+    sampler.emplace(sampling.temperature, sampling.seed);
+    most = sampling.max_tokens;
+    text.clear();
+    tokens.clear();
+    prompt_seconds = generated_seconds = 0;
+    reason = Reason::none;
+    pending = std::move(prompt);
+    prompt_tokens = pending.size();
+    position = 0;
+    cancelled.store(false, std::memory_order_relaxed);
+    goes_on = true;
+  }
+
+  TextStep step() {
+    if (!goes_on) throw UsageFailure("no text goes on: begin one.");
+    goes_on = false;  // unless nothing fails
+    if (cancelled.load(std::memory_order_relaxed)) return ended(Reason::cancelled);
+    const size_t before = static_cast<size_t>(position);
+    const bool is_prompt = before < prompt_tokens;
+    const size_t first = is_prompt ? before : 0;
+    const size_t count = std::min(pending.size() - first, static_cast<size_t>(settings.chunk));
+    const auto start = std::chrono::steady_clock::now();
+    run(pending.data() + first, count, position, false);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    (is_prompt ? prompt_seconds : generated_seconds) += took.count();
+    position += static_cast<int64_t>(count);
+    if (static_cast<size_t>(position) < prompt_tokens) {
+      goes_on = true;
+      return {true, -1, "", 0};
+    }
+    return chosen(static_cast<int64_t>(sampler->choose(output.get(), static_cast<size_t>(tokenizer->size()))));
+  }
+
+  TextStep ended(Reason why) {
+    reason = why;
+    return {false, -1, "", 0};
+  }
+
+  TextStep chosen(int64_t token) {
+    if (token == settings.end) return ended(Reason::end);
+    size_t size = 0;
+    const char *piece = stream->add(token, &size);
+    if (piece == nullptr) pass_on();
+    text.append(piece, size);
+    tokens.push_back(token);
+    pending.assign(1, token);
+    if (static_cast<int64_t>(tokens.size()) == most) {
+      reason = Reason::length;
+    } else if (position == settings.context) {
+      reason = Reason::context;
+    }
+    goes_on = reason == Reason::none;
+    return {goes_on, token, piece, size};
+  }
+
+  void go_on(TakeText take, void *user) {
+    while (goes_on) {
+      const TextStep now = step();
+      if (now.token >= 0 && take != nullptr && !take(user, now.token, now.text, now.size)) {
+        goes_on = false;
+        reason = Reason::cancelled;
+      }
+    }
+  }
+
+  std::vector<int64_t> encoded(const char *prompt, size_t size) const {
+    // A byte has at most two tokens, a prompt fewer than the context.
+    std::vector<int64_t> found(std::min(2 * size, static_cast<size_t>(settings.context)));
+    found.resize(encode(prompt, size, found.data(), found.size()));
+    return found;
+  }
+
+  void join() {
+    if (thread.joinable()) thread.join();
+  }
+
+  Session &session;
+  TextSettings settings;
+  TokenizerPointer tokenizer;
+  std::vector<int64_t> part, rows;
+  std::unique_ptr<float[]> output;
+
+  // The text that goes on, or was the last to.
+  bool goes_on = false;
+  std::optional<Sampler> sampler;
+  TextStreamPointer stream;
+  int64_t most = 0;
+  int64_t position = 0;          // tokens that the program has
+  std::vector<int64_t> pending;  // the prompt, then the token that comes next
+  size_t prompt_tokens = 0;
+  double prompt_seconds = 0, generated_seconds = 0;
+  std::vector<int64_t> tokens;
+  std::string text;
+  Reason reason = Reason::none;
+
+  std::atomic<bool> cancelled{false};
+  std::atomic<bool> busy{false};
+  std::thread thread;
+  // How the started text failed, "" if it did not.
+  std::string failure;
+  bool failure_is_usage = false;
+
+  static_assert(std::atomic<bool>::is_always_lock_free, "cancel() is called by signal handlers");
+};
+
+bool check(const Sampling &sampling) noexcept {
+  return guarded([&] {
+    check_sampling(sampling);
+    return true;
+  });
+}
+
+const char *name_of(Reason reason) noexcept {
+  constexpr const char *kNames[] = {"", "end", "length", "context", "cancelled"};
+  const size_t index = static_cast<size_t>(reason);
+  return index < sizeof kNames / sizeof *kNames ? kNames[index] : "";
+}
+
+TextGeneratorPointer TextGenerator::open(Session *session) noexcept {
+  return guarded([&] { return TextGeneratorPointer(new TextGenerator(std::make_unique<Impl>(session))); });
+}
+
+TextGenerator::TextGenerator(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+TextGenerator::~TextGenerator() = default;
+
+void TextGeneratorDeleter::operator()(TextGenerator *generator) const noexcept { delete generator; }
+
+const TextSettings &TextGenerator::settings() const noexcept { return impl_->settings; }
+
+const Tokenizer &TextGenerator::tokenizer() const noexcept { return *impl_->tokenizer; }
+
+bool TextGenerator::encode(const char *prompt, size_t size, int64_t *tokens, size_t room,
+                           size_t *count) const noexcept {
+  return guarded([&] {
+    *count = impl_->encode(prompt, size, tokens, room);
+    return true;
+  });
+}
+
+bool TextGenerator::logits(const int64_t *tokens, size_t count, int64_t position, bool every, float *to) noexcept {
+  return guarded([&] {
+    const Claim claim(impl_->busy);
+    impl_->check_tokens(tokens, count, position);
+    impl_->goes_on = false;
+    const size_t chunk = static_cast<size_t>(impl_->settings.chunk);
+    const size_t words = static_cast<size_t>(impl_->settings.vocabulary);
+    for (size_t start = 0; start < count; start += chunk) {
+      const size_t size = std::min(chunk, count - start);
+      impl_->run(tokens + start, size, position + static_cast<int64_t>(start), every);
+      if (every) {
+        std::copy_n(impl_->output.get(), size * words, to + start * words);
+      } else if (start + size == count) {
+        std::copy_n(impl_->output.get(), words, to);
+      }
+    }
+    return true;
+  });
+}
+
+bool TextGenerator::generate(const char *prompt, size_t size, const Sampling &sampling, TakeText take,
+                             void *user) noexcept {
+  return guarded([&] {
+    const Claim claim(impl_->busy);
+    impl_->begin(impl_->encoded(prompt, size), sampling);
+    impl_->go_on(take, user);
+    return true;
+  });
+}
+
+bool TextGenerator::start(const char *prompt, size_t size, const Sampling &sampling, TakeText take,
+                          void *user) noexcept {
+  return guarded([&] {
+    Claim claim(impl_->busy);
+    impl_->begin(impl_->encoded(prompt, size), sampling);
+    impl_->join();
+    impl_->failure.clear();
+    Impl *impl = impl_.get();
+    try {
+      impl->thread = std::thread([impl, take, user, claim = std::move(claim)] {
+        const bool done = guarded([&] {
+          impl->go_on(take, user);
+          return true;
+        });
+        if (done) return;
+        impl->failure_is_usage = last_error_is_usage();
+        impl->failure = last_error();
+      });
+    } catch (const std::system_error &error) {
+      impl->goes_on = false;
+      throw Failure(format("there is no thread for the text (%s): stop others, or use generate().", error.what()));
+    }
+    return true;
+  });
+}
+
+bool TextGenerator::is_running() const noexcept { return impl_->busy.load(std::memory_order_acquire); }
+
+bool TextGenerator::wait() noexcept {
+  return guarded([&] {
+    if (!impl_->thread.joinable()) throw UsageFailure("no text was started.");
+    impl_->thread.join();
+    if (impl_->failure.empty()) return true;
+    if (impl_->failure_is_usage) throw UsageFailure(impl_->failure);
+    throw Failure(impl_->failure);
+  });
+}
+
+bool TextGenerator::begin(const int64_t *prompt, size_t count, const Sampling &sampling) noexcept {
+  return guarded([&] {
+    const Claim claim(impl_->busy);
+    impl_->begin(std::vector<int64_t>(prompt, prompt + count), sampling);
+    return true;
+  });
+}
+
+bool TextGenerator::step(TextStep *step) noexcept {
+  return guarded([&] {
+    const Claim claim(impl_->busy);
+    *step = impl_->step();
+    return true;
+  });
+}
+
+void TextGenerator::cancel() noexcept { impl_->cancelled.store(true, std::memory_order_relaxed); }
+
+Generation TextGenerator::generation() const noexcept {
+  const Impl &impl = *impl_;
+  return {static_cast<int64_t>(impl.prompt_tokens),
+          static_cast<int64_t>(impl.tokens.size()),
+          impl.prompt_seconds,
+          impl.generated_seconds,
+          impl.tokens.data(),
+          impl.text.data(),
+          impl.text.size(),
+          impl.reason};
+}
+
+}  // namespace edgekit
