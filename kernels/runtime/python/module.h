@@ -10,20 +10,14 @@ namespace edgekit {
 namespace nb = nanobind;
 
 void bind_detect_anomalies(nb::module_ &module);
-void bind_series(nb::module_ &module);
-void bind_session(nb::module_ &module);
 void bind_images(nb::module_ &module);
 void bind_segment(nb::module_ &module);
-
-// The session in a Python object of the module's class Session.
-Session &session_of(nb::handle object);
-
-// The session that a Python object of the class Session holds.
-Session &session_of(nb::handle object);
-void bind_tokenizer(nb::module_ &module);
+void bind_series(nb::module_ &module);
+void bind_session(nb::module_ &module);
 void bind_text_generator(nb::module_ &module);
+void bind_tokenizer(nb::module_ &module);
 
-// What an object of the module's Session holds.
+// The session that a Python object of the module's class Session holds.
 Session &session_of(nb::handle session);
 
 // Raises the last error: UsageError or EdgekitError of the module edgekit_runtime.errors.

@@ -117,7 +117,6 @@ class PythonSession {
 
 void raise_last_error() { raise(last_error_is_usage() ? "UsageError" : "EdgekitError", last_error()); }
 
-Session &session_of(nb::handle object) { return nb::cast<PythonSession &>(object).get(); }
 Session &session_of(nb::handle session) { return nb::cast<PythonSession &>(session).get(); }
 
 void bind_session(nb::module_ &module) {

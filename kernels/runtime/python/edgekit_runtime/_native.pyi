@@ -1,8 +1,7 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from collections.abc import Callable, Sequence
 
 from edgekit_runtime.tensors import Array
 
