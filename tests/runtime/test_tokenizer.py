@@ -153,7 +153,8 @@ def made(merges: list[tuple[str, str]], added: list[dict] | None = None, **chang
 def test_every_code_point_is_split_as_there(tmp_path):
     """Merges of a letter, a number, a space and another character with any byte show where words end."""
     pair = both(made([(left, right) for left in "a1!Ġ" for right in byte_pieces()]), tmp_path)
-    codes = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    # Planes 4 to 13 have no characters: of them, and of the private use at the end, some are enough.
+    codes = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xF0000), *range(0x40000, 0x110000, 61)]
     for start in range(0, len(codes), 1 << 14):
         characters = map(chr, codes[start : start + (1 << 14)])
         same_tokens(pair, "".join(f"a{c}1{c}!{c}  {c} {c}\n" for c in characters))
