@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.images import read_gray, read_mask, resize_linear, resize_nearest, write_png
+from edgekit.images import read_mask
+from edgekit_runtime.images import read_gray
 
 GRAY = (np.arange(20 * 24).reshape(20, 24) % 256).astype(np.uint8)
 
@@ -20,47 +20,6 @@ GRAY = (np.arange(20 * 24).reshape(20, 24) % 256).astype(np.uint8)
 def save(path: Path, values: np.ndarray = GRAY, **options) -> Path:
     Image.fromarray(values).save(path, **options)
     return path
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
-def test_eight_bits(tmp_path, suffix: str):
-    np.testing.assert_allclose(read_gray(save(tmp_path / f"a{suffix}")), GRAY / 255, rtol=1e-6)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_sixteen_bits(tmp_path, suffix: str):
-    deep = GRAY.astype(np.uint16) * 257
-    deep[0, 0] = 12345
-    image = read_gray(save(tmp_path / f"a{suffix}", deep))
-    assert image.dtype == np.float32
-    np.testing.assert_allclose(image, deep / 65535, rtol=1e-6)
-
-
-def test_jpeg(tmp_path):
-    smooth = np.tile(np.linspace(20, 220, 24), (20, 1)).astype(np.uint8)
-    np.testing.assert_allclose(read_gray(save(tmp_path / "a.jpg", smooth, quality=95)), smooth / 255, atol=0.03)
-
-
-def test_colour_becomes_luma_and_alpha_is_ignored(tmp_path):
-    colours = np.zeros((20, 24, 4), np.uint8)
-    colours[..., 3] = 7
-    colours[:10, :, 0], colours[10:, :, 1], colours[:, :12, 2] = 200, 100, 250
-    wanted = np.round(colours[..., :3] @ [0.299, 0.587, 0.114]) / 255
-    for mode in ("RGBA", "RGB"):
-        Image.fromarray(colours).convert(mode).save(tmp_path / "a.png")
-        np.testing.assert_allclose(read_gray(tmp_path / "a.png"), wanted, atol=1e-6)
-    Image.fromarray(GRAY).convert("LA").save(tmp_path / "a.png")
-    np.testing.assert_allclose(read_gray(tmp_path / "a.png"), GRAY / 255, rtol=1e-6)
-    Image.fromarray(GRAY > 100).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_gray(tmp_path / "a.png"), GRAY > 100)
-
-
-def test_palette(tmp_path):
-    picture = Image.fromarray(GRAY % 4)
-    picture.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255, 9, 9, 9])
-    picture.save(tmp_path / "a.png")
-    np.testing.assert_allclose(read_gray(tmp_path / "a.png"), np.array([0, 76, 29, 9])[GRAY % 4] / 255, rtol=1e-6)
-    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), GRAY % 4 > 0)
 
 
 def test_masks(tmp_path):
@@ -101,32 +60,3 @@ def test_pictures_that_are_none(tmp_path, read):
             read(tmp_path / name)
     with pytest.raises(UsageError, match="there is no image"):
         read(tmp_path / "absent.png")
-
-
-def test_floats_and_deep_integers(tmp_path):
-    with pytest.raises(EdgekitError, match="floating-point"):
-        read_gray(save(tmp_path / "a.tif", GRAY.astype(np.float32)))
-    with pytest.raises(EdgekitError, match="outside 0 to 65535"):
-        read_gray(save(tmp_path / "a.tif", GRAY.astype(np.int32) * 1000))
-
-
-@pytest.mark.parametrize("size", [(20, 24), (40, 7), (9, 50), (256, 256)])
-def test_resizing_is_opencvs(size: tuple[int, int]):
-    """torch's "bilinear" without corners and "nearest" are defined as OpenCV's INTER_LINEAR and INTER_NEAREST."""
-    image = GRAY.astype(np.float32) / 255
-    whole = torch.from_numpy(image)[None, None]
-    linear = torch.nn.functional.interpolate(whole, size=size, mode="bilinear", align_corners=False)
-    np.testing.assert_allclose(resize_linear(image, size), linear[0, 0], atol=1e-5)
-    nearest = torch.nn.functional.interpolate(whole, size=size, mode="nearest")
-    np.testing.assert_array_equal(resize_nearest(image > 0.5, size), nearest[0, 0] > 0.5)
-
-
-@pytest.mark.parametrize("shape", [(20, 24), (20, 24, 3)])
-def test_written_pictures(tmp_path, shape: tuple[int, ...]):
-    values = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    write_png(values, tmp_path / "deeper" / "a.png")
-    with Image.open(tmp_path / "deeper" / "a.png") as picture:
-        np.testing.assert_array_equal(np.asarray(picture), values)
-    with pytest.raises(UsageError, match="let it end in"):
-        write_png(values, tmp_path / "a.jpg")
-    assert [path.name for path in tmp_path.iterdir()] == ["deeper"]

@@ -27,9 +27,9 @@ from edgekit.models.sea_opt.checkpoint import Checkpoint
 from edgekit.models.sea_opt.config import VARIANTS, sea_config
 from edgekit.models.sea_opt.model import ExportSettings, SEAOPTModel
 from edgekit.models.sea_opt.opt import OPT
-from edgekit.pipelines.generate_text import Generation, TextGenerator
 from edgekit.tokenizer import Tokenizer
 from edgekit_runtime import Session
+from edgekit_runtime.generate import Generation, TextGenerator
 
 PROMPT, TOKENS = "a language model of this size on a small machine", 8
 

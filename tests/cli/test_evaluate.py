@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from edgekit.models.stackvae_g.checkpoint import load_checkpoint
 from edgekit.models.stackvae_g.inference import eager_reconstruct
-from edgekit.pipelines.detect_anomalies import detect
+from edgekit.models.stackvae_g.scoring import detect
 
 
 @pytest.fixture(scope="module")

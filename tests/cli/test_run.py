@@ -8,7 +8,7 @@ import pytest
 
 from edgekit.models.stackvae_g.checkpoint import load_checkpoint
 from edgekit.models.stackvae_g.inference import eager_reconstruct
-from edgekit.pipelines.detect_anomalies import detect
+from edgekit.models.stackvae_g.scoring import detect
 
 from .refusals import refuse
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import UsageError
 from edgekit.models.sea_opt.checkpoint import load_checkpoint
 from edgekit.models.sea_opt.opt import OPT
 from edgekit.pipelines.attention_maps import attention_map
-from edgekit.pipelines.generate_text import Generation, TextGenerator, TextSettings, choose
 from edgekit_runtime import Session
+from edgekit_runtime.generate import Generation, TextGenerator
 
 PROMPT = "the red cat sees the old house, the tall dog likes"
 
@@ -65,26 +65,6 @@ def test_a_text_left_early_does_no_harm(generator, eager):
     assert went.tokens == expected
 
 
-def test_ctrl_c_leaves_the_session_usable(generator, eager, monkeypatch):
-    run = generator.session.run
-    calls = []
-
-    def interrupted(*inputs, **options):
-        answer = run(*inputs, **options)
-        calls.append(answer)
-        if len(calls) == 7:
-            raise KeyboardInterrupt  # the program has run, nobody has seen its answer
-        return answer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(generator.session, "run", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            list(generator.generate(PROMPT, 50))
-    went = Generation()
-    list(generator.generate(PROMPT, 6, went=went))
-    assert went.tokens == greedy(eager, generator, 6)
-
-
 def test_it_ends_where_the_context_does(generator):
     went = Generation()
     list(generator.generate(PROMPT, 1000, went=went))
@@ -101,17 +81,6 @@ def test_it_ends_where_the_text_does(generator, eager):
     went = Generation()
     list(ending.generate(PROMPT, 60, went=went))
     assert (went.tokens, went.reason) == (written[: new[-1]], "end")
-
-
-def test_draws():
-    logits = np.log(np.array([0.1, 0.6, 0.3]))
-    draws = np.random.default_rng(0)
-    assert choose(logits, 0, draws) == 1
-    for temperature in (1.0, 0.5):
-        found = np.bincount([choose(logits, temperature, draws) for _ in range(4000)], minlength=3) / 4000
-        wanted = np.exp(logits / temperature)
-        np.testing.assert_allclose(found, wanted / wanted.sum(), atol=0.03)
-    assert choose(np.array([0.0, 1e30]), 1e-3, draws) == 1
 
 
 def test_a_seed_repeats_a_text(generator):
@@ -141,16 +110,6 @@ def test_tokens_that_there_are_not(generator):
         generator.logits([], 5)
     with pytest.raises(UsageError, match="3 tokens after 94: give 1 to 2"):
         generator.logits([1, 2, 3], 94)
-
-
-def test_settings_of_a_manifest():
-    settings = TextSettings(96, 16, 300, 0, None)
-    assert TextSettings.from_dict(settings.to_dict()) == settings
-    for wrong in ({"context": 0}, {"chunk": "16"}, {"vocabulary": None}, {"end": -1}):
-        with pytest.raises(EdgekitError, match="export the bundle again"):
-            TextSettings.from_dict(settings.to_dict() | wrong)
-    with pytest.raises(EdgekitError, match="lacks 'chunk'"):
-        TextSettings.from_dict({"context": 3})
 
 
 def test_maps_are_what_attention_does(generator, eager):

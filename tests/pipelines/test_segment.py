@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.models.rpcanet.checkpoint import load_checkpoint
 from edgekit.models.rpcanet.generator import generate_frames
-from edgekit.pipelines.segment import Segmenter, SegmentPipeline, find_objects, tiles_along
 from edgekit_runtime import Session
+from edgekit_runtime.segment import SegmentPipeline, find_objects
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -180,43 +178,7 @@ def test_a_halo_that_leaves_nothing(local_bundle, resealed):
         pipeline.segment(picture(100, 100), "tile")
 
 
-@settings(deadline=None, max_examples=200)
-@given(st.integers(1, 300), st.integers(1, 80), st.integers(0, 45))
-def test_tiles_cover_everything_once_and_keep_their_distance(length: int, tile: int, halo: int):
-    tiles = tiles_along(length, tile, halo)
-    if tiles is None:
-        assert tile > length or (tile < length and tile <= 2 * halo)
-        return
-    assert [part.begin for part in tiles] == [0, *(part.end for part in tiles[:-1])]
-    assert tiles[-1].end == length
-    for part in tiles:
-        assert part.begin < part.end
-        assert 0 <= part.start <= part.begin
-        assert part.end <= part.start + tile <= length
-        assert part.start == 0 or part.begin - part.start >= halo
-        assert part.start + tile == length or part.start + tile - part.end >= halo
-
-
 # Batches, thresholds, refusals
-
-
-def test_frames_go_through_the_batches_that_there_are(local):
-    calls = []
-    run = local._session.run
-
-    def watch(*inputs, method):
-        calls.append((method, inputs[0].shape[0]))
-        return run(*inputs, method=method)
-
-    local._session.run = watch
-    try:
-        local.segment(picture(54, 70), "tile", (40, 48))
-        local.segment(picture(40, 48))
-    finally:
-        del local._session.run
-    count = len(tiles_along(54, 40, 13)) * len(tiles_along(70, 48, 13))
-    threes = [("forward_40x48_b3", 3)] * (count // 3)
-    assert calls == [*threes, *[("forward_40x48_b1", 1)] * (count % 3), ("forward_40x48_b1", 1)]
 
 
 def test_threshold(plus_bundle):
@@ -249,26 +211,6 @@ def test_a_size_that_the_bundle_does_not_have(local):
 def test_what_is_no_image(plus, image: np.ndarray, says: str):
     with pytest.raises(EdgekitError, match=says):
         plus.segment(image)
-
-
-def test_settings_survive_a_manifest():
-    for segmenter in (Segmenter(0.0, None), Segmenter(-1.5, 103)):
-        assert Segmenter.from_dict(segmenter.to_dict()) == segmenter
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"threshold": 0.0},
-        {"threshold": "0", "halo": 1},
-        {"threshold": True, "halo": 1},
-        {"threshold": 0, "halo": -1},
-    ],
-)
-def test_settings_that_do_not_fit(values: dict[str, Any]):
-    with pytest.raises(EdgekitError, match="do not fit"):
-        Segmenter.from_dict(values)
 
 
 def test_a_bundle_for_another_task(pump_bundle):

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from edgekit.models.stackvae_g.generator import default_statistics, generate_telemetry
+from edgekit.models.stackvae_g.scoring import detect
 from edgekit_runtime import Session
 from edgekit_runtime.detect_anomalies import AnomalyPipeline, Detection, Detector, Scaling
 from edgekit_runtime.errors import EdgekitError, UsageError
-
-from edgekit.models.stackvae_g.generator import default_statistics, generate_telemetry
-from edgekit.pipelines import detect_anomalies as python
 
 
 def telemetry(detector: Detector, count: int, seed: int = 1) -> np.ndarray:
@@ -27,14 +27,14 @@ def telemetry(detector: Detector, count: int, seed: int = 1) -> np.ndarray:
 def expected(bundle: Path, rows: np.ndarray) -> Detection:
     """By the Python pipeline, which gives the session one window at a time."""
     session = Session(bundle)
-    detector = python.Detector.from_dict(session.manifest["pipeline"])
+    detector = Detector.from_dict(session.manifest["pipeline"])
     sizes = {method.inputs[0].shape[0] for method in session.methods}
 
     def reconstruct(windows: np.ndarray) -> np.ndarray:
         size = min(sizes)
         return np.concatenate([session.run(np.repeat(window[None], size, axis=0))[0][:1] for window in windows])
 
-    return python.detect(rows, detector, reconstruct)
+    return detect(rows, detector, reconstruct)
 
 
 def check(found: Detection, wanted: Detection) -> None:

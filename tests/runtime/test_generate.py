@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import tokenizers
 import torch
-from edgekit_runtime import EdgekitError, Session, UsageError
-from edgekit_runtime.generate import Generation, TextGenerator
 
 from edgekit.models.sea_opt.checkpoint import load_checkpoint
+from edgekit_runtime import EdgekitError, Session, UsageError
+from edgekit_runtime.generate import Generation, TextGenerator
 
 PROMPT = "the red cat sees the old house, the tall dog likes"
 

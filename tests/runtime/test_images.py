@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgekit_runtime import EdgekitError, UsageError
-from edgekit_runtime.images import read_gray, resize_linear, resize_nearest, write_png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from edgekit_runtime import EdgekitError, UsageError
+from edgekit_runtime.images import read_gray, resize_linear, resize_nearest, write_png
 
 SHAPE = (20, 24)
 GRAY = (np.arange(20 * 24).reshape(SHAPE) % 256).astype(np.uint8)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from edgekit_runtime import EdgekitError, Session, UsageError
-from edgekit_runtime.segment import SegmentPipeline, draw_overlay, find_objects
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
+
+from edgekit_runtime import EdgekitError, Session, UsageError
+from edgekit_runtime.segment import SegmentPipeline, draw_overlay, find_objects
 
 THRESHOLD = 0.0625
 FRAMES = ((24, 32), (40, 36))

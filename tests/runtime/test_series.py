@@ -10,6 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
 from edgekit_runtime.errors import EdgekitError, UsageError
 from edgekit_runtime.series import (
     MAX_SERIES_BYTES,
@@ -20,9 +24,6 @@ from edgekit_runtime.series import (
     read_npy,
     read_series,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 VALUES = np.array([[1.5, -2.0, 3e-3], [4.0, 5.25, 6e3]], np.float32)
 PLAIN = "1.5,-2,3e-3\n4,5.25,6e3\n"

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 import tokenizers
-from edgekit_runtime import EdgekitError, UsageError
-from edgekit_runtime.tokenizer import Tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -22,6 +20,8 @@ from tokenizers.decoders import DecodeStream
 
 from edgekit.models.sea_opt.checkpoint import SHIPPED
 from edgekit.models.shipped import shipped_or
+from edgekit_runtime import EdgekitError, UsageError
+from edgekit_runtime.tokenizer import Tokenizer
 
 TEXTS = [
     "",

@@ -12,9 +12,9 @@ from scipy import ndimage
 
 from edgekit.errors import UsageError
 from edgekit.files import replacing
-from edgekit.images import Gray, Mask, Pixels, Value
-from edgekit.pipelines.detect_anomalies import Detection, Detector
-from edgekit.pipelines.segment import SegmentedObject
+from edgekit_runtime.detect_anomalies import Detection, Detector
+from edgekit_runtime.images import Gray, Mask, Pixels, Value
+from edgekit_runtime.segment import SegmentedObject
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

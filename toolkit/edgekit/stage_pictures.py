@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from edgekit.images import Pixels
 from edgekit.pictures import new_figure, save_figure
-from edgekit.pipelines.segment import Map
 from edgekit.pipelines.segment_stages import StageMeasures
+from edgekit_runtime.images import Pixels
+from edgekit_runtime.segment import Map
 
 #: What the columns of a sheet show, and the height of the line that says so.
 COLUMN_NAMES, HEADING = ("background B", "objects T", "restored D"), 16

@@ -7,8 +7,9 @@ import pytest
 from scipy import ndimage
 
 from edgekit.errors import EdgekitError
-from edgekit.images import read_gray, read_mask
+from edgekit.images import read_mask
 from edgekit.models.rpcanet.generator import generate_frames, write_dataset
+from edgekit_runtime.images import read_gray
 
 
 def test_same_seed_same_frames():

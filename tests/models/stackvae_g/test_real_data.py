@@ -5,8 +5,8 @@ import pytest
 
 from edgekit.models.stackvae_g.data import load_entities
 from edgekit.models.stackvae_g.metrics import hit_rate, random_baseline, roc_auc
-from edgekit.pipelines.detect_anomalies import AnomalyPipeline
 from edgekit_runtime import Session
+from edgekit_runtime.detect_anomalies import AnomalyPipeline
 
 
 @pytest.fixture(scope="module")

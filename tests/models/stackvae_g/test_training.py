@@ -10,7 +10,7 @@ from edgekit.errors import EdgekitError
 from edgekit.models.stackvae_g.config import StackVAEGConfig
 from edgekit.models.stackvae_g.generator import default_statistics, generate_telemetry
 from edgekit.models.stackvae_g.training import TrainingOptions, progress_text, train
-from edgekit.series import Series
+from edgekit_runtime.series import Series
 
 CONFIG = StackVAEGConfig(channels=3, window=12, hidden=8, latent=4)
 OPTIONS = TrainingOptions(epochs=4, batch=16)

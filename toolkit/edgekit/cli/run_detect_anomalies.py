@@ -14,10 +14,10 @@ from edgekit.bundle import Bundle
 from edgekit.cli.run import RunRequest
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import replacing
-from edgekit.pipelines.detect_anomalies import AnomalyPipeline, Detection, Detector
 from edgekit.report import print_json, print_table
-from edgekit.series import Series, in_order, read_series
 from edgekit_runtime import Session
+from edgekit_runtime.detect_anomalies import AnomalyPipeline, Detection, Detector
+from edgekit_runtime.series import Series, in_order, read_series
 
 #: Alarms that the table shows; the others are in the output file and in --json.
 SHOWN_ALARMS = 20

@@ -7,9 +7,9 @@ import sys
 from edgekit.bundle import Bundle
 from edgekit.cli.run import RunRequest
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.pipelines.generate_text import Generation, TextGenerator
 from edgekit.report import bytes_text, print_json
 from edgekit_runtime import Session
+from edgekit_runtime.generate import Generation, TextGenerator
 
 #: Bytes of one weight of the linear layers, by the recipe's name for them.
 WEIGHT_BYTES = {"float32": 4.0, "int8": 1.0, "int4": 0.5}

@@ -15,11 +15,11 @@ from edgekit.cli.progress import display
 from edgekit.cli.run import RunRequest
 from edgekit.errors import UsageError, unknown_name
 from edgekit.files import replacing, write_text
-from edgekit.images import Gray, read_gray, write_png
 from edgekit.pictures import draw_overlay
-from edgekit.pipelines.segment import FITS, Fit, Map, Segmentation, SegmentPipeline
 from edgekit.report import print_json, print_table
 from edgekit_runtime import Session
+from edgekit_runtime.images import Gray, read_gray, write_png
+from edgekit_runtime.segment import FITS, Fit, Map, Segmentation, SegmentPipeline
 
 #: Objects of one image that the table shows; the others are in the output file and in --json.
 SHOWN_OBJECTS = 20

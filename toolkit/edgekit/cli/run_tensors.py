@@ -11,8 +11,8 @@ from edgekit.cli.run import RunRequest
 from edgekit.errors import UsageError
 from edgekit.files import replacing
 from edgekit.report import print_json, print_table
-from edgekit.series import read_npy
 from edgekit_runtime import Session
+from edgekit_runtime.series import read_npy
 
 
 def run(bundle: Bundle, request: RunRequest) -> None:

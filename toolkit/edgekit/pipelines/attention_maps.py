@@ -13,7 +13,7 @@ from edgekit.errors import UsageError
 from edgekit_runtime.tensors import MethodSpec
 
 if TYPE_CHECKING:
-    from edgekit.pipelines.generate_text import TextGenerator
+    from edgekit_runtime.generate import TextGenerator
 
 FloatArray = npt.NDArray[np.float32]
 METHOD = "attention_maps"

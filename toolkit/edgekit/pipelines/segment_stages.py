@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.errors import EdgekitError
-from edgekit.pipelines.segment import Map
+from edgekit_runtime.segment import Map
 
 #: Singular values that are shown.
 RANKS = 10

@@ -17,6 +17,9 @@ from edgekit_runtime.session import Session
 from edgekit_runtime.tensors import Array
 from edgekit_runtime.tokenizer import Tokenizer, utf8
 
+NAME = "generate_text"
+#: A bundle's file with the vocabulary.
+TOKENIZER_FILE = "tokenizer.json"
 #: How often a text that another thread generates is asked whether it is at its end; Ctrl-C is seen as often.
 PAUSE = 0.01
 

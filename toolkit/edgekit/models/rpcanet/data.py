@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.images import SUFFIXES, Gray, Mask, read_gray, read_mask, resize_linear, resize_nearest
+from edgekit.images import SUFFIXES, read_mask
+from edgekit_runtime.images import Gray, Mask, read_gray, resize_linear, resize_nearest
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "annotations", "labels", "label", "gt")

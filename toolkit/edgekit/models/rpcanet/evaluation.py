@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from edgekit.errors import EdgekitError
-from edgekit.images import Gray, Mask, write_png
 from edgekit.models.model import Request
 from edgekit.models.tasks import EvaluateRequest, Evaluation, ResultTable
 from edgekit.pictures import draw_overlay
-from edgekit.pipelines.segment import Map, find_objects
 from edgekit.pipelines.segment_stages import measure_stages
 from edgekit.stage_pictures import draw_measures, stage_sheet
 from edgekit_runtime import Session
+from edgekit_runtime.images import Gray, Mask, write_png
+from edgekit_runtime.segment import Map, find_objects
 
 from .data import Dataset, load_dataset
 from .metrics import Scores, score_frames

@@ -16,7 +16,8 @@ from PIL import Image
 from scipy import ndimage
 
 from edgekit.errors import EdgekitError
-from edgekit.images import MIN_SIDE, Gray, Mask
+from edgekit.images import MIN_SIDE
+from edgekit_runtime.images import Gray, Mask
 
 #: Standard deviation of a target's blur in pixels.
 BLUR = (0.8, 3.0)

@@ -19,8 +19,10 @@ import numpy.typing as npt
 from scipy import ndimage, special
 
 from edgekit.errors import EdgekitError
-from edgekit.images import Gray, Mask
-from edgekit.pipelines.segment import EIGHT_CONNECTED
+from edgekit_runtime.images import Gray, Mask
+
+#: Pixels that meet at a corner belong to one object.
+EIGHT_CONNECTED = np.ones((3, 3), dtype=np.int8)
 
 
 @dataclass(frozen=True)

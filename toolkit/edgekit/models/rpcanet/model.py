@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from edgekit.errors import UsageError
 from edgekit.files import sha256_of
-from edgekit.images import MAX_PIXELS, MIN_SIDE, Gray, Mask
+from edgekit.images import MAX_PIXELS, MIN_SIDE
 from edgekit.models.model import Method, Metric, Model, Predict, Request
 from edgekit.models.settings import read_settings
 from edgekit.models.shipped import shipped_or
-from edgekit.pipelines.segment import Map, Segmenter
+from edgekit_runtime.images import Gray, Mask
+from edgekit_runtime.segment import Map
 from edgekit_runtime.tensors import Array, MethodSpec, TensorSpec
 
 from .checkpoint import Checkpoint, load_checkpoint
@@ -205,7 +206,7 @@ class RPCANetModel(Model):
 
     def pipeline(self) -> dict[str, Any]:
         halo = self.checkpoint.module.config.halo(self.stage_outputs)
-        return Segmenter(threshold=0.0, halo=halo).to_dict()
+        return {"name": "segment", "threshold": 0.0, "halo": halo}
 
     def _eager(self, name: str, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         with torch.no_grad():

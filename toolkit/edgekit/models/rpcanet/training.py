@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.images import MIN_SIDE, Gray, Mask
+from edgekit.images import MIN_SIDE
 from edgekit.models.training import TrainingState, flushed_denormals, kept_memory
+from edgekit_runtime.images import Gray, Mask
 
 from .checkpoint import CUSTOM, Checkpoint
 from .config import RPCANetConfig, find_config

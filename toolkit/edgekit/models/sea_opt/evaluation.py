@@ -8,8 +8,8 @@ from typing import Any
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.models.shipped import shipped_or
 from edgekit.models.tasks import EvaluateRequest, Evaluation, Progress, ResultTable
-from edgekit.pipelines.generate_text import TextGenerator
 from edgekit_runtime import Session
+from edgekit_runtime.generate import TextGenerator
 
 from .checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from .config import find_config

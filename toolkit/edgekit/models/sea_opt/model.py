@@ -16,8 +16,8 @@ from edgekit.files import sha256_of
 from edgekit.models.model import Method, Metric, Model, Predict, Request
 from edgekit.models.settings import read_settings, settable
 from edgekit.models.shipped import shipped_or
-from edgekit.pipelines import generate_text
-from edgekit.pipelines.generate_text import TextSettings
+from edgekit_runtime import generate
+from edgekit_runtime.generate import TextSettings
 from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 from .checkpoint import SHIPPED, Checkpoint, load_checkpoint
@@ -204,10 +204,10 @@ class SEAOPTModel(Model):
             end=self.tokenizer.end,
             k_budget=None if sea is None else sea.k_budget,
         )
-        return {"name": generate_text.NAME, **settings.to_dict()}
+        return {"name": generate.NAME, **settings.to_dict()}
 
     def files(self) -> Mapping[str, bytes]:
-        return {generate_text.TOKENIZER_FILE: self.tokenizer.to_json().encode()}
+        return {generate.TOKENIZER_FILE: self.tokenizer.to_json().encode()}
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {

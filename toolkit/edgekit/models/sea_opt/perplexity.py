@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.pipelines.generate_text import TextGenerator
+from edgekit_runtime.generate import TextGenerator
 
 from .opt import OPT
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import replacing
-from edgekit.pipelines.detect_anomalies import Detector, Scaling
+from edgekit_runtime.detect_anomalies import Detector, Scaling
 
 from .config import StackVAEGConfig
 from .generator import TelemetryStatistics

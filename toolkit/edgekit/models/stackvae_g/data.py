@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.series import (
+from edgekit_runtime.series import (
     MAX_SERIES_BYTES,
     SERIES_SUFFIXES,
     Series,
@@ -49,7 +49,7 @@ class Entity:
     interpretation: tuple[Interpretation, ...] = ()
 
     def with_channels(self, channels: Sequence[str]) -> Entity:
-        """Both parts with a model's channels, see `edgekit.series.in_order`.
+        """Both parts with a model's channels, see `edgekit_runtime.series.in_order`.
 
         Raises:
             EdgekitError: another number of channels, or other names.

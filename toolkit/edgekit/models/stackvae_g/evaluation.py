@@ -12,15 +12,8 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.models.model import Request
 from edgekit.models.tasks import EvaluateRequest, Evaluation, ResultTable
 from edgekit.pictures import draw_detection
-from edgekit.pipelines.detect_anomalies import (
-    AnomalyPipeline,
-    Detection,
-    Detector,
-    FloatArray,
-    detect,
-    session_reconstruct,
-)
-from edgekit.series import in_order
+from edgekit_runtime.detect_anomalies import AnomalyPipeline, Detection, Detector, FloatArray
+from edgekit_runtime.series import in_order
 
 from .checkpoint import load_checkpoint
 from .data import Entity, load_entities
@@ -28,6 +21,7 @@ from .inference import eager_reconstruct
 from .metrics import DetectionMetrics, evaluate_scores, f1_at, hit_rate, random_baseline
 from .model import StackVAEGModel, match_entity
 from .pictures import draw_graph
+from .scoring import detect
 
 COLUMNS = {
     "entity": "entity",
@@ -137,7 +131,7 @@ def _detections(
         rows = in_order(entity.test, detector.channels, f"{entity.name}, test part").values
         detections = {EAGER: detect(rows, detector, eager_reconstruct(model.reference))}
         for recipe, session in request.sessions(model).items():
-            detections[f"bundle {recipe}"] = detect(rows, detector, session_reconstruct(session))
+            detections[f"bundle {recipe}"] = AnomalyPipeline(session).detect(rows)
     if request.pictures is not None:
         name, detection = next(iter(detections.items()))
         draw_detection(

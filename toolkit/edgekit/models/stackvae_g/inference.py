@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgekit.pipelines.detect_anomalies import FloatArray, Reconstruct
+from edgekit_runtime.detect_anomalies import FloatArray
 
 from .module import StackVAEG
+from .scoring import Reconstruct
 
 
 class LastStepReconstruction(nn.Module):

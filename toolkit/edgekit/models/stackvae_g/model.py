@@ -16,9 +16,9 @@ from edgekit.files import sha256_of
 from edgekit.models.model import Method, Metric, Model, Predict, Request
 from edgekit.models.settings import refuse_settings
 from edgekit.models.shipped import shipped_or
-from edgekit.pipelines import detect_anomalies
-from edgekit.pipelines.detect_anomalies import FloatArray, Reconstruct, score_windows
-from edgekit.series import Series
+from edgekit_runtime import detect_anomalies
+from edgekit_runtime.detect_anomalies import FloatArray
+from edgekit_runtime.series import Series
 from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 from .checkpoint import Checkpoint, load_checkpoint
@@ -27,6 +27,7 @@ from .generator import generate_telemetry
 from .inference import LastStepReconstruction, eager_reconstruct
 from .metrics import roc_auc
 from .module import StackVAEG
+from .scoring import Reconstruct, score_windows
 
 #: The shipped checkpoint's entity and where its data set keeps it, below EDGEKIT_DATA.
 SHIPPED = "machine-2-1"

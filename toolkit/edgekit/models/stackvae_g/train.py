@@ -9,7 +9,6 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import write_text
 from edgekit.models.settings import read_settings, settable
 from edgekit.models.tasks import TrainRequest
-from edgekit.pipelines.detect_anomalies import detect
 
 from .card import card_text
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -18,6 +17,7 @@ from .data import Entity, load_entities
 from .evaluation import EAGER, result_rows
 from .inference import eager_reconstruct
 from .pictures import draw_graph
+from .scoring import detect
 from .training import EpochReport, TrainingOptions, progress_text, train
 
 #: What `--set` changes; channels come with the data.

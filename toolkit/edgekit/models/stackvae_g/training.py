@@ -14,14 +14,15 @@ from torch import nn
 
 from edgekit.errors import EdgekitError
 from edgekit.models.training import Stateful, TrainingState, flushed_denormals
-from edgekit.pipelines.detect_anomalies import FloatArray, Scaling, score_windows
-from edgekit.series import Series
+from edgekit_runtime.detect_anomalies import FloatArray, Scaling
+from edgekit_runtime.series import Series
 
 from .checkpoint import Checkpoint
 from .config import StackVAEGConfig
 from .generator import TelemetryStatistics
 from .inference import LastStepReconstruction, eager_reconstruct
 from .module import StackVAEG
+from .scoring import score_windows
 from .thresholds import fit_thresholds
 
 #: Weight decay drives unused weights towards zero for ever. Below this they are set to zero: their products would be
