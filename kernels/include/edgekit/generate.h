@@ -39,6 +39,8 @@ struct TextSettings {
   int64_t vocabulary;  // logits per token; the tokenizer may have fewer tokens
   int64_t end;         // the token that ends a text, -1 where there is none
   int64_t k_budget;    // tokens that a head and row attends to, 0 for dense attention
+  int64_t begin;       // the token in front of every text, -1 where there is none
+  int64_t longest;     // tokens that the model was trained for, 0 where that is not known
 };
 
 // How tokens are chosen. The draws of a seed are the same on every machine.
@@ -94,8 +96,8 @@ class EDGEKIT_RUNTIME_API TextGenerator {
   const TextSettings &settings() const noexcept;
   const Tokenizer &tokenizer() const noexcept;
 
-  // The tokens of a prompt, as Tokenizer::encode gives them; fails where there are none, or more than there is room
-  // for.
+  // The tokens of a prompt, as Tokenizer::encode gives them, behind the one that begins every text where there is one;
+  // fails where there are none, or more than there is room for.
   bool encode(const char *prompt, size_t size, int64_t *tokens, size_t room, size_t *count) const noexcept;
 
   // What the program gives for tokens that stand from `position` on: logits (vocabulary) after the last one, or with

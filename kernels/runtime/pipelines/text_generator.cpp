@@ -47,7 +47,7 @@ int64_t setting(const JsonPart &pipeline, const char *name, int64_t least) {
 
 // `none` where it is null.
 int64_t optional_setting(const JsonPart &pipeline, const char *name, int64_t least, int64_t none) {
-  return pipeline.part(name).value().is_null() ? none : setting(pipeline, name, least);
+  return !pipeline.has(name) ? none : setting(pipeline, name, least);
 }
 
 TextSettings read_settings(const Session &session) {
@@ -58,7 +58,8 @@ TextSettings read_settings(const Session &session) {
   const Json manifest = Json::parse(session.manifest(), nullptr, false);
   const JsonPart pipeline = JsonPart(manifest, file).part("pipeline");
   return {setting(pipeline, "context", 1), setting(pipeline, "chunk", 1), setting(pipeline, "vocabulary", 1),
-          optional_setting(pipeline, "end", 0, -1), optional_setting(pipeline, "k_budget", 1, 0)};
+          optional_setting(pipeline, "end", 0, -1), optional_setting(pipeline, "k_budget", 1, 0),
+          optional_setting(pipeline, "begin", 0, -1), optional_setting(pipeline, "longest", 1, 0)};
 }
 
 bool is(const TensorSpec &spec, DType dtype, int rank, bool dynamic) {
@@ -130,12 +131,18 @@ struct TextGenerator::Impl {
 
   size_t encode(const char *prompt, size_t size, int64_t *to, size_t room) const {
     size_t count = 0;
-    if (!tokenizer->encode(prompt, size, to, room, &count)) pass_on();
+    const size_t before = settings.begin >= 0 ? 1 : 0, left = room < before ? 0 : room - before;
+    if (before > 0 && room > 0) *to = settings.begin;
+    if (!tokenizer->encode(prompt, size, left > 0 ? to + before : to, left, &count)) pass_on();
     if (count == 0) throw UsageFailure("the prompt is empty: give some text to go on with.");
-    if (count >= static_cast<uint64_t>(settings.context))
-      throw UsageFailure(format("the prompt has %zu tokens, the bundle takes %lld and one to generate: shorten it, or "
-                                "export with a larger --set context= if the model has one.",
-                                count, static_cast<long long>(settings.context - 1)));
+    count += before;
+    if (count >= static_cast<uint64_t>(settings.context)) {
+      const auto longest = static_cast<long long>(settings.longest);
+      const std::string more =
+          settings.longest > settings.context ? format(", or export it with --set context= up to %lld", longest) : "";
+      throw UsageFailure(format("the prompt has %zu tokens, the bundle takes %lld and one to generate: shorten it%s.",
+                                count, static_cast<long long>(settings.context - 1), more.c_str()));
+    }
     return count;
   }
 
@@ -234,7 +241,7 @@ struct TextGenerator::Impl {
 
   std::vector<int64_t> encoded(const char *prompt, size_t size) const {
     // A byte has at most two tokens, a prompt fewer than the context.
-    std::vector<int64_t> found(std::min(2 * size, static_cast<size_t>(settings.context)));
+    std::vector<int64_t> found(std::min(2 * size + 1, static_cast<size_t>(settings.context)));
     found.resize(encode(prompt, size, found.data(), found.size()));
     return found;
   }

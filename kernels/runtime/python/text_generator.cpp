@@ -39,9 +39,9 @@ class PythonTextGenerator {
   PythonTextGenerator(const PythonTextGenerator &) = delete;
   PythonTextGenerator &operator=(const PythonTextGenerator &) = delete;
 
-  std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t> settings() const {
+  std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t> settings() const {
     const TextSettings &found = generator_->settings();
-    return {found.context, found.chunk, found.vocabulary, found.end, found.k_budget};
+    return {found.context, found.chunk, found.vocabulary, found.end, found.k_budget, found.begin, found.longest};
   }
   PythonTokenizer tokenizer() const { return PythonTokenizer(generator_->tokenizer()); }
   std::vector<int64_t> encode(nb::bytes prompt) const { return encoded(*generator_, prompt); }

@@ -34,6 +34,8 @@ class TextSettings:
         vocabulary: logits per token; the tokenizer may have fewer tokens.
         end: the token that ends a text; None where there is none.
         k_budget: tokens that a head and row attends to; None for dense attention.
+        begin: the token in front of every text; None where there is none.
+        longest: tokens that the model was trained for, the most that `context` can be; None where it is not known.
     """
 
     context: int
@@ -41,6 +43,8 @@ class TextSettings:
     vocabulary: int
     end: int | None
     k_budget: int | None
+    begin: int | None = None
+    longest: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -83,14 +87,22 @@ class TextGenerator:
         self.session = session
         self._native = _native.TextGenerator(session._native)
         self.tokenizer = Tokenizer.of(self._native.tokenizer)
-        context, chunk, vocabulary, end, k_budget = self._native.settings
-        self.settings = TextSettings(context, chunk, vocabulary, end if end >= 0 else None, k_budget or None)
+        context, chunk, vocabulary, end, k_budget, begin, longest = self._native.settings
+        self.settings = TextSettings(
+            context,
+            chunk,
+            vocabulary,
+            end if end >= 0 else None,
+            k_budget or None,
+            begin if begin >= 0 else None,
+            longest or None,
+        )
         self._current: Generation | None = None
         # A started text may ask for the interpreter to call `take`: it ends before the interpreter does.
         weakref.finalize(self, _end, self._native)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a prompt.
+        """The tokens of a prompt, behind the one that begins every text where there is one.
 
         Raises:
             UsageError: it is empty, or there is no room for it.
