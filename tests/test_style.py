@@ -28,7 +28,8 @@ def test_types(tmp_path):
 
     if Path(edgekit.__file__).is_relative_to(ROOT / "toolkit"):
         pytest.skip("edgekit is installed editable: mypy needs a normal install (pip install .)")
-    result = run("mypy", "--config-file", str(ROOT / "pyproject.toml"), "-p", "edgekit", cwd=tmp_path)
+    packages = ("-p", "edgekit", "-p", "edgekit_runtime")
+    result = run("mypy", "--config-file", str(ROOT / "pyproject.toml"), *packages, cwd=tmp_path)
     assert result.returncode == 0, result.stdout
 
 

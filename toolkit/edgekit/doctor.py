@@ -61,7 +61,7 @@ def _packages() -> Iterator[Finding]:
     try:
         lines = metadata.requires("edgekit") or []
     except metadata.PackageNotFoundError:
-        yield Finding("edgekit", False, "not installed as a package", "pip install . (in the checkout)")
+        yield Finding("edgekit", False, "not installed as a package", "pip install ./kernels/runtime/python . (in the checkout)")
         lines = []
     pins = {}
     for line in lines:
@@ -97,7 +97,7 @@ def _runtime() -> Finding:
 
 def _operators() -> Finding:
     """Loads the native operators, and says which instruction set they use."""
-    remedy = "pip install --force-reinstall --no-deps . (in the checkout)"
+    remedy = "pip install --force-reinstall --no-deps ./kernels/runtime/python . (in the checkout)"
     try:
         kernels = importlib.import_module("edgekit.kernels")
         return Finding("edgekit's operators", True, str(kernels.isa()), remedy)
