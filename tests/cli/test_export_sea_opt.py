@@ -25,7 +25,7 @@ def no_data(monkeypatch):
 
 def test_what_the_manifest_says(text_bundle):
     manifest = Bundle.open(text_bundle).manifest
-    settings = {"context": 96, "chunk": 16, "vocabulary": 300, "end": 0, "k_budget": 8}
+    settings = {"context": 96, "chunk": 16, "vocabulary": 300, "end": 0, "k_budget": 8, "begin": None}
     assert manifest["pipeline"] == {"name": "generate_text", **settings}
     assert [method["name"] for method in manifest["programs"][0]["methods"]] == ["extend", "reset", "attention_maps"]
     assert set(manifest["files"]) == {"program.pte", "samples.safetensors", "tokenizer.json"}

@@ -143,10 +143,22 @@ def test_tokens_that_there_are_not(generator):
         generator.logits([1, 2, 3], 94)
 
 
+def test_every_text_has_its_beginning(generator, eager):
+    beginning = TextGenerator(generator.session)
+    beginning.settings = replace(generator.settings, begin=7)
+    assert beginning.encode(PROMPT) == [7, *generator.encode(PROMPT)]
+    went = Generation()
+    list(beginning.generate(PROMPT, 5, went=went))
+    assert went.prompt_tokens == len(generator.encode(PROMPT)) + 1
+    assert went.tokens == greedy(eager, beginning, 5)
+
+
 def test_settings_of_a_manifest():
-    settings = TextSettings(96, 16, 300, 0, None)
+    settings = TextSettings(96, 16, 300, 0, None, 5)
     assert TextSettings.from_dict(settings.to_dict()) == settings
-    for wrong in ({"context": 0}, {"chunk": "16"}, {"vocabulary": None}, {"end": -1}):
+    older = {name: value for name, value in settings.to_dict().items() if name != "begin"}
+    assert TextSettings.from_dict(older) == replace(settings, begin=None)
+    for wrong in ({"context": 0}, {"chunk": "16"}, {"vocabulary": None}, {"end": -1}, {"begin": -1}):
         with pytest.raises(EdgekitError, match="export the bundle again"):
             TextSettings.from_dict(settings.to_dict() | wrong)
     with pytest.raises(EdgekitError, match="lacks 'chunk'"):

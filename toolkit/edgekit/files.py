@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from edgekit.errors import EdgekitError
 
@@ -24,6 +26,24 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The values of a JSON file.
+
+    Raises:
+        EdgekitError: it cannot be read, or is no JSON object; the message says where.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise EdgekitError(f"{path} is no JSON ({place}): mend it, or copy it again.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise EdgekitError(f"{path} cannot be read ({error}): copy it again.") from error
+    if not isinstance(values, dict):
+        raise EdgekitError(f"{path} holds no JSON object ({{...}}): copy it again.")
+    return values
 
 
 @contextmanager

@@ -29,6 +29,7 @@ class TextSettings:
         vocabulary: logits per token; the tokenizer may have fewer tokens.
         end: the token that ends a text; None where there is none.
         k_budget: tokens that a head and row attends to; None for dense attention.
+        begin: the token in front of every text; None where there is none.
     """
 
     context: int
@@ -36,6 +37,7 @@ class TextSettings:
     vocabulary: int
     end: int | None
     k_budget: int | None
+    begin: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -51,9 +53,11 @@ class TextSettings:
             given = {name: values[name] for name in ("context", "chunk", "vocabulary", "end", "k_budget")}
         except KeyError as error:
             raise EdgekitError(f"the manifest's pipeline lacks {error}: export the bundle again.") from error
+        given["begin"] = values.get("begin")  # older bundles lack it
         for name, value in given.items():
-            optional = value is None and name in ("end", "k_budget")
-            if not optional and (not isinstance(value, int) or isinstance(value, bool) or value < (name != "end")):
+            optional = value is None and name in ("begin", "end", "k_budget")
+            least = 0 if name in ("begin", "end") else 1
+            if not optional and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise EdgekitError(f"the manifest's pipeline has {name} {value!r}: export the bundle again.")
         return cls(**given)
 
@@ -100,7 +104,7 @@ class TextGenerator:
             )
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a prompt.
+        """The tokens of a prompt, behind the one that begins every text where there is one.
 
         Raises:
             UsageError: it is empty, or there is no room for it.
@@ -108,6 +112,8 @@ class TextGenerator:
         tokens = self.tokenizer.encode(text)
         if not tokens:
             raise UsageError("the prompt is empty: give some text to go on with.")
+        if self.settings.begin is not None:
+            tokens.insert(0, self.settings.begin)
         if len(tokens) >= self.settings.context:
             raise UsageError(
                 f"the prompt has {len(tokens)} tokens, the bundle takes {self.settings.context - 1} and one to "

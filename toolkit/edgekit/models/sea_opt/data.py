@@ -62,8 +62,11 @@ def documents(tokenizer: Tokenizer, texts: Iterable[str]) -> list[Tensor]:
 
 
 def token_stream(tokenizer: Tokenizer, texts: Iterable[str]) -> Tensor:
-    """The tokens of texts one after the other, int64, to measure on."""
-    return torch.cat([torch.tensor(tokenizer.encode(text), dtype=torch.int64) for text in texts])
+    """The tokens of texts one after the other, int64, to measure on; first the one that begins a text, if there is."""
+    tokens = [] if tokenizer.begin is None else [tokenizer.begin]
+    for text in texts:
+        tokens += tokenizer.encode(text)
+    return torch.tensor(tokens, dtype=torch.int64)
 
 
 def hold_out(texts: Iterable[Tensor], share: float) -> tuple[Tensor, Tensor]:

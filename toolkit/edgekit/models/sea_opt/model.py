@@ -203,6 +203,7 @@ class SEAOPTModel(Model):
             vocabulary=opt.vocab_size,
             end=self.tokenizer.end,
             k_budget=None if sea is None else sea.k_budget,
+            begin=self.tokenizer.begin,
         )
         return {"name": generate_text.NAME, **settings.to_dict()}
 
@@ -224,7 +225,8 @@ class SEAOPTModel(Model):
         """Text that the eager model writes, as long as the metric and verification want it."""
         wanted = min(self.context, max(METRIC_TOKENS, self.chunk + RAGGED + SINGLE) + 1)
         generator = torch.Generator().manual_seed(self.seed)
-        tokens = torch.tensor([self.tokenizer.end or 0])
+        first = self.tokenizer.end if self.tokenizer.begin is None else self.tokenizer.begin
+        tokens = torch.tensor([first or 0])
         state: ModelState = self.reference.new_state(self.context)
         with torch.no_grad():
             while len(tokens) < wanted:
