@@ -87,6 +87,7 @@ def test_attention_picture(cli, text_bundle, tmp_path):
         (("--prompt", "a", "--layer", "1"), "--layer and --head choose what --attention draws"),
         (("--prompt", "a", "--attention", "x.png", "--layer", "3"), "--layer 3: the model has 2 layers"),
         (("--prompt", "a", "--attention", "x.jpg"), "let it end in .png"),
+        (("--prompt", "a", "--attention", "absent/x.png"), "the folder absent does not exist"),
     ],
 )
 def test_runs_that_make_no_sense(cli, text_bundle, options, says):

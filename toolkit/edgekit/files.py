@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, UsageError
 
 _FULL_DISK = "the disk is full; free some space or choose another folder"
 #: How safetensors and torch.save say it, neither of which raises an OSError.
@@ -65,6 +65,20 @@ def explained(action: str, where: Path) -> Iterator[None]:
         if not any(sign in str(error) for sign in _FULL_DISK_SIGNS):
             raise
         raise EdgekitError(f"cannot {action} {where}: {_FULL_DISK}.") from error
+
+
+def check_writable(path: Path) -> None:
+    """For a file or folder that is to be written later, before any work is done.
+
+    Raises:
+        UsageError: the folder that it is to lie in does not exist, or cannot be written to.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise UsageError(f"cannot write {path}: the folder {folder} {what}; make it, or choose another.")
+    if not os.access(path if path.is_dir() else folder, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write {path}: no permission to write there; choose another folder.")
 
 
 @contextmanager

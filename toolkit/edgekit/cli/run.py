@@ -10,6 +10,7 @@ import click
 
 from edgekit.cli.options import PATH, force_option, frame_size, json_option, verbosity_options
 from edgekit.errors import UsageError
+from edgekit.files import check_writable
 
 #: The part of this command that knows a task.
 TASKS = {
@@ -168,8 +169,10 @@ def command(
         quiet,
     )
     for path in (output, picture, attention):
-        if path is not None and not path.is_dir():
-            request.check_free(path)
+        if path is not None:
+            check_writable(path)
+            if not path.is_dir():
+                request.check_free(path)
     opened = Bundle.open(bundle)
     task = str(opened.manifest["pipeline"].get("name"))
     if task not in TASKS:
