@@ -143,6 +143,15 @@ def test_tokens_that_there_are_not(generator):
         generator.logits([1, 2, 3], 94)
 
 
+def test_more_room_is_offered_where_there_is_some(generator):
+    with pytest.raises(UsageError, match=r"shorten it\.$"):
+        generator.encode("cat " * 200)
+    smaller = TextGenerator(generator.session)
+    smaller.settings = replace(generator.settings, context=50)
+    with pytest.raises(UsageError, match=r"or export it with --set context= up to 96\.$"):
+        smaller.encode("cat " * 200)
+
+
 def test_every_text_has_its_beginning(generator, eager):
     beginning = TextGenerator(generator.session)
     beginning.settings = replace(generator.settings, begin=7)
@@ -154,10 +163,10 @@ def test_every_text_has_its_beginning(generator, eager):
 
 
 def test_settings_of_a_manifest():
-    settings = TextSettings(96, 16, 300, 0, None, 5)
+    settings = TextSettings(96, 16, 300, 0, None, 5, 200)
     assert TextSettings.from_dict(settings.to_dict()) == settings
-    older = {name: value for name, value in settings.to_dict().items() if name != "begin"}
-    assert TextSettings.from_dict(older) == replace(settings, begin=None)
+    older = {name: value for name, value in settings.to_dict().items() if name not in ("begin", "longest")}
+    assert TextSettings.from_dict(older) == replace(settings, begin=None, longest=None)
     for wrong in ({"context": 0}, {"chunk": "16"}, {"vocabulary": None}, {"end": -1}, {"begin": -1}):
         with pytest.raises(EdgekitError, match="export the bundle again"):
             TextSettings.from_dict(settings.to_dict() | wrong)

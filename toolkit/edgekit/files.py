@@ -46,6 +46,22 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return values
 
 
+def read_text(path: Path, remedy: str) -> str:
+    """A whole UTF-8 text file, without the mark (BOM) that some editors put first.
+
+    Args:
+        path: the file.
+        remedy: what to do with a file that is not UTF-8.
+
+    Raises:
+        EdgekitError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EdgekitError(f"{path} is not UTF-8 text (byte {error.start}): {remedy}.") from error
+
+
 @contextmanager
 def explained(action: str, where: Path) -> Iterator[None]:
     """Turns an operating-system error into one sentence that names the action, the place and the remedy."""

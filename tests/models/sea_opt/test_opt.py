@@ -141,7 +141,7 @@ def test_published_sizes():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model_type": "gpt2"}, "model_type 'gpt2', not 'opt'"),
+        ({"model_type": "gpt2"}, "model_type is 'gpt2', only 'opt'"),
         ({"hidden_size": 50}, "multiple of the 4 heads"),
         ({"activation_function": "gelu"}, "activation_function is 'gelu'"),
         ({"num_hidden_layers": "two"}, "num_hidden_layers must be a whole number"),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgekit.cli.options import PATH, force_option, frame_size, json_option, verbosity_options
 from edgekit.errors import UsageError
 from edgekit.files import check_writable
+
+if TYPE_CHECKING:
+    from edgekit.bundle import Bundle
 
 #: The part of this command that knows a task.
 TASKS = {
@@ -19,6 +23,20 @@ TASKS = {
     "segment": "edgekit.cli.run_segment",
     "tensors": "edgekit.cli.run_tensors",
 }
+
+
+#: What a task is usually given, for the next command that is proposed.
+USUAL_INPUTS = {
+    "detect_anomalies": "--input SERIES.csv",
+    "generate_text": '--prompt "TEXT"',
+    "segment": "--input IMAGE.png",
+    "tensors": "--input ARRAY.npy",
+}
+
+
+def usual_input(bundle: Bundle) -> str:
+    """Options of `edgekit run` for a bundle."""
+    return USUAL_INPUTS.get(str(bundle.manifest["pipeline"].get("name")), "--input FILE")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import sys
 
 from edgekit.bundle import Bundle
 from edgekit.cli.run import RunRequest
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import UsageError
+from edgekit.files import read_text
 from edgekit.pipelines.generate_text import Generation, TextGenerator
 from edgekit.report import bytes_text, print_json
 from edgekit.session import Session
@@ -51,17 +52,18 @@ def run(bundle: Bundle, request: RunRequest) -> None:
 
 
 def _prompt(request: RunRequest) -> str:
-    if (request.prompt is None) == (not request.inputs) or len(request.inputs) > 1:
-        raise UsageError("this bundle goes on with a text: give it with --prompt TEXT, or one --input FILE.txt.")
+    if request.prompt is not None and request.inputs:
+        raise UsageError("--prompt and --input were both given, and this bundle goes on with one text: leave one out.")
+    if len(request.inputs) > 1:
+        raise UsageError(f"{len(request.inputs)} files were given with --input: this bundle goes on with one text.")
     if request.prompt is not None:
         return request.prompt
+    if not request.inputs:
+        raise UsageError("this bundle goes on with a text: give it with --prompt TEXT, or one --input FILE.txt.")
     path = request.inputs[0]
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UsageError(f"there is no file {path}: give the prompt in a .txt file, or with --prompt.") from error
-    except UnicodeDecodeError as error:
-        raise EdgekitError(f"{path} is not UTF-8 text (byte {error.start}): convert it.") from error
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}: give the prompt in a .txt file, or with --prompt.")
+    return read_text(path, "this bundle takes a prompt, with --prompt TEXT or from a .txt file in UTF-8")
 
 
 def measures(bundle: Bundle, went: Generation) -> dict[str, int | float | None]:

@@ -24,11 +24,11 @@ def _size(text: str) -> tuple[int, int]:
 
 #: How a field's text is read, and what it must be, by the annotation of the field.
 _KINDS: Mapping[str, tuple[Callable[[str], Any], str]] = {
-    "int": (int, "a number"),
+    "int": (int, "a whole number"),
     "float": (float, "a number"),
     "str": (str, "text"),
     "bool": (_truth, "true or false"),
-    "int | None": (lambda text: None if text.lower() == "none" else int(text), "a number or none"),
+    "int | None": (lambda text: None if text.lower() == "none" else int(text), "a whole number or none"),
     "tuple[int, int]": (_size, "a size, height x width, such as 256x320"),
 }
 

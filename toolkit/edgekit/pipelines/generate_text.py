@@ -30,6 +30,7 @@ class TextSettings:
         end: the token that ends a text; None where there is none.
         k_budget: tokens that a head and row attends to; None for dense attention.
         begin: the token in front of every text; None where there is none.
+        longest: tokens that the model was trained for, the most that `context` can be; None where it is not known.
     """
 
     context: int
@@ -38,6 +39,7 @@ class TextSettings:
     end: int | None
     k_budget: int | None
     begin: int | None = None
+    longest: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,9 +55,9 @@ class TextSettings:
             given = {name: values[name] for name in ("context", "chunk", "vocabulary", "end", "k_budget")}
         except KeyError as error:
             raise EdgekitError(f"the manifest's pipeline lacks {error}: export the bundle again.") from error
-        given["begin"] = values.get("begin")  # older bundles lack it
+        given |= {name: values.get(name) for name in ("begin", "longest")}  # older bundles lack them
         for name, value in given.items():
-            optional = value is None and name in ("begin", "end", "k_budget")
+            optional = value is None and name in ("begin", "end", "k_budget", "longest")
             least = 0 if name in ("begin", "end") else 1
             if not optional and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise EdgekitError(f"the manifest's pipeline has {name} {value!r}: export the bundle again.")
@@ -115,9 +117,11 @@ class TextGenerator:
         if self.settings.begin is not None:
             tokens.insert(0, self.settings.begin)
         if len(tokens) >= self.settings.context:
+            longest, room = self.settings.longest or 0, self.settings.context
+            more = f", or export it with --set context= up to {longest}" if longest > room else ""
             raise UsageError(
-                f"the prompt has {len(tokens)} tokens, the bundle takes {self.settings.context - 1} and one to "
-                f"generate: shorten it, or export with a larger --set context= if the model has one."
+                f"the prompt has {len(tokens)} tokens, the bundle takes {room - 1} and one to generate: "
+                f"shorten it{more}."
             )
         return tokens
 

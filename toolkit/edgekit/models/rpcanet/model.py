@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ from torch import Tensor, nn
 from edgekit.errors import UsageError
 from edgekit.files import sha256_of
 from edgekit.images import MAX_PIXELS, MIN_SIDE, Gray, Mask
-from edgekit.models.model import Method, Metric, Model, Predict, Request
+from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
 from edgekit.models.settings import read_settings
 from edgekit.models.shipped import shipped_or
 from edgekit.pipelines.segment import Map, Segmenter
 from edgekit.tensors import Array, MethodSpec, TensorSpec
 
-from .checkpoint import Checkpoint, load_checkpoint
-from .config import DEFAULT_SIZE
+from .checkpoint import CUSTOM, Checkpoint, load_checkpoint
+from .config import DEFAULT_SIZE, VARIANTS
 from .data import Dataset, load_dataset
 from .generator import generate_frames
 from .inference import DeviceRPCANet, output_names, precise_modules
@@ -56,6 +57,8 @@ def load(request: Request) -> RPCANetModel:
             )
         checkpoint = load_checkpoint(path, request.variant)
         digest = sha256_of(path)
+    if checkpoint.variant == CUSTOM:
+        checkpoint = replace(checkpoint, variant=custom_variant(request.checkpoint, VARIANTS))
     options = read_settings(request.settings, SETTINGS)
     dataset = _dataset(request, checkpoint)
     return RPCANetModel(checkpoint, dataset, request.sizes, request.batches, request.seed, digest, **options)

@@ -42,7 +42,7 @@ def train_entities(request: TrainRequest) -> list[Path]:
             raise UsageError(f"{path} exists: choose another file with -o, or train again with --force.")
         request.progress.say(f"{path} exists: skipped (--force trains it again).")
         return [path]
-    request.progress.start(f"rpcanet {variant}", options.epochs)
+    request.progress.start(f"rpcanet {variant}", options.epochs, "epochs")
     done = 0
 
     def on_epoch(report: EpochReport) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import UsageError
+from edgekit.files import read_text
 from edgekit.tokenizer import Tokenizer
 
 #: Files whose name has this word are never trained on when a folder is given.
@@ -76,14 +77,7 @@ def hold_out(texts: Iterable[Tensor], share: float) -> tuple[Tensor, Tensor]:
 
 
 def _read(files: Iterable[Path], where: Path) -> tuple[str, ...]:
-    texts = []
-    for file in files:
-        try:
-            texts.append(file.read_text(encoding="utf-8"))
-        except UnicodeDecodeError as error:
-            raise EdgekitError(
-                f"{file} is not UTF-8 text (byte {error.start}): convert it, or leave it out."
-            ) from error
+    texts = tuple(read_text(file, "convert it, or leave it out") for file in files)
     if not any(text.strip() for text in texts):
-        raise UsageError(f"{where} holds no text.")
-    return tuple(texts)
+        raise UsageError(f"{where} holds no text: give .txt files with some words in them.")
+    return texts

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
-from edgekit.models.model import Method, Metric, Model, Predict, Request
+from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
 from edgekit.models.settings import read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit.pipelines import generate_text
@@ -59,7 +59,8 @@ def load(request: Request) -> SEAOPTModel:
     with shipped_or(request.checkpoint, *SHIPPED) as path:
         checkpoint = load_checkpoint(path)
         digest = sha256_of(path) if path.is_file() else None
-    model = SEAOPTModel(checkpoint, settings, _text(request), request.seed, digest)
+    name = custom_variant(request.checkpoint, VARIANTS)
+    model = SEAOPTModel(checkpoint, settings, _text(request), request.seed, digest, name)
     if request.variant is not None and model.variant.removesuffix("-dense") != request.variant:
         raise UsageError(f"the checkpoint is of variant {model.variant!r}, not {request.variant!r}: leave it out.")
     return model
@@ -78,6 +79,7 @@ class SEAOPTModel(Model):
         text: real text for verification and the metric; None for text that the model writes itself.
         seed: for what it writes.
         checkpoint_sha256: of the checkpoint's file.
+        name_of_shape: what a shape without a name of its own is called.
     """
 
     name = "sea-opt"
@@ -92,6 +94,7 @@ class SEAOPTModel(Model):
         text: Sequence[str] | None = None,
         seed: int = 0,
         checkpoint_sha256: str | None = None,
+        name_of_shape: str = "custom",
     ) -> None:
         if checkpoint.tokenizer is None:
             raise UsageError(
@@ -103,6 +106,7 @@ class SEAOPTModel(Model):
         self.text = text
         self.seed = seed
         self.checkpoint_sha256 = checkpoint_sha256
+        self.name_of_shape = name_of_shape
         longest = self.reference.config.max_position_embeddings
         self.context = longest if settings.context is None else settings.context
         if not 1 <= self.context <= longest:
@@ -116,7 +120,7 @@ class SEAOPTModel(Model):
     @property
     def variant(self) -> str:
         opt = self.reference.config
-        name = next((name for name, known in VARIANTS.items() if known == opt), "custom")
+        name = next((name for name, known in VARIANTS.items() if known == opt), self.name_of_shape)
         return name if self.reference.sea is not None else f"{name}-dense"
 
     @property
@@ -204,6 +208,7 @@ class SEAOPTModel(Model):
             end=self.tokenizer.end,
             k_budget=None if sea is None else sea.k_budget,
             begin=self.tokenizer.begin,
+            longest=opt.max_position_embeddings,
         )
         return {"name": generate_text.NAME, **settings.to_dict()}
 

@@ -52,7 +52,7 @@ def train_entities(request: TrainRequest) -> list[Path]:
 def _train_entity(entity: Entity, path: Path, request: TrainRequest) -> None:
     config, options = _settings(len(entity.train.channels), request)
     state = path.with_suffix(".state")
-    request.progress.start(entity.name, options.epochs)
+    request.progress.start(entity.name, options.epochs, "epochs")
     done = 0
 
     def on_epoch(report: EpochReport) -> None:
