@@ -20,6 +20,7 @@ def test_a_trained_tokenizer_gives_the_text_back():
         assert again.decode(tokens) == sample or "</s>" in sample
     assert len(again.encode(text)) < len(text) / 2
     assert again.end == 0
+    assert (again.name(0), again.name(again.encode("r")[0])) == ("</s>", "r")
 
 
 def test_text_as_its_tokens_come():

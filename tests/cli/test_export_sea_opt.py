@@ -118,7 +118,7 @@ def test_perplexity_is_the_eager_models(cli, text_bundle, text_checkpoints, tmp_
     (tmp_path / "text.txt").write_text(text)
     values = json.loads(cli("evaluate", text_bundle, "--data", tmp_path / "text.txt", "--json", "-q").out)
     (row,) = values["metrics"]
-    assert f"the text has {len(text.split())} words, which is too little" in values["notes"][-1]
+    assert f"the text has {len(text.split())} words, too little" in values["notes"][-1]
     checkpoint = load_checkpoint(text_checkpoints / "sea.safetensors")
     tokens = torch.tensor(checkpoint.tokenizer.encode(text))
     expected = likelihood(checkpoint.module, tokens, 96)

@@ -140,6 +140,10 @@ class Tokenizer:
         """The text of token ids."""
         return self._backend.decode(list(tokens))
 
+    def name(self, token: int) -> str:
+        """One token as text; a special one, which is no text, by its name."""
+        return self.decode([token]) or self._backend.id_to_token(token) or ""
+
     def stream(self) -> TextStream:
         """Text of tokens that come one by one."""
         return TextStream(self._backend)

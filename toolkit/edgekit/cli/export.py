@@ -33,7 +33,7 @@ from edgekit.cli.options import (
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A setting of the model, such as rpcanet's stage_outputs=true.",
+    help="A setting of the model; `edgekit list settings` shows them.",
 )
 @click.option("-o", "--output-dir", type=PATH, default=Path("bundles"), show_default=True, help="Where bundles go.")
 @seed_option

@@ -20,7 +20,7 @@ COMMANDS = {
     "inspect": "Show what is inside a bundle.",
     "evaluate": "Measure a model's or a bundle's task metrics on labelled data.",
     "train": "Train a model of the zoo.",
-    "list": "List models, devices or recipes.",
+    "list": "List models, devices, recipes, or settings.",
     "doctor": "Check what is installed, and say how to mend it.",
 }
 

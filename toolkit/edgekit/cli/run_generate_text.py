@@ -42,7 +42,7 @@ def run(bundle: Bundle, request: RunRequest) -> None:
         if not request.as_json:
             print(flush=True)
     if request.attention is not None:
-        _draw(generator, generator.encode(prompt) + went.tokens, request)
+        _draw(generator, generator.encode(prompt), went.tokens, request)
     if request.as_json:
         print_json({"prompt": prompt, "text": went.text, "reason": went.reason, **measures(bundle, went)})
     elif not request.quiet:
@@ -128,13 +128,14 @@ def _check_maps(bundle: Bundle, request: RunRequest) -> None:
             raise UsageError(f"--{name} {value}: the model has {most} {name}s.")
 
 
-def _draw(generator: TextGenerator, tokens: list[int], request: RunRequest) -> None:
+def _draw(generator: TextGenerator, prompt: list[int], generated: list[int], request: RunRequest) -> None:
     from edgekit.attention_pictures import draw_attention
     from edgekit.pipelines.attention_maps import attention_map
 
     assert request.attention is not None
     layer, head = request.layer or 1, request.head or 1
+    tokens = prompt + generated
     found = attention_map(generator, tokens, layer - 1, head - 1)
-    words = [generator.tokenizer.decode([token]) for token in tokens[: len(found.sparse)]]
+    words = [generator.tokenizer.name(token) for token in tokens]
     title = f"{generator.session.bundle.name}, layer {layer}, head {head}"
-    draw_attention(found, words, request.attention, title)
+    draw_attention(found, words, len(prompt), request.attention, title)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from edgekit.errors import UsageError, unknown_name
@@ -33,6 +34,59 @@ _KINDS: Mapping[str, tuple[Callable[[str], Any], str]] = {
 }
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One that `--set` takes.
+
+    Attributes:
+        name: before the sign of equality.
+        kind: what its text must be.
+        default: its value where it is not given, as text.
+        meaning: what it does.
+    """
+
+    name: str
+    kind: str
+    default: str
+    meaning: str
+
+
+#: Where the model can be trained on a GPU.
+DEVICE = Setting("device", "text", "cuda where there is one, else cpu", "torch's name of the device to train on.")
+
+
+def describe_settings(kind: type, leave_out: Iterable[str] = ()) -> list[Setting]:
+    """The fields of a dataclass that text can set, with the meaning that its docstring gives them."""
+    meanings = _meanings(kind)
+    return [
+        Setting(field.name, _KINDS[str(field.type)][1], _text(field.default), meanings[field.name])
+        for field in fields(kind)
+        if field.name not in set(leave_out)
+    ]
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """Sentences of the docstring's part "Attributes", by field."""
+    _, _, part = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in part.splitlines():
+        if match := re.fullmatch(r" {4}(\w+(?:, \w+)*): (.+)", line):
+            names = match[1].split(", ")
+            found |= dict.fromkeys(names, match[2])
+        elif line.startswith(" " * 8):
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+    return found
+
+
+def _text(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return "x".join(map(str, default))
+    return "none" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
+
+
 def settable(kind: type, leave_out: Iterable[str] = ()) -> dict[str, str]:
     """The fields of a dataclass that text can set, with their annotations."""
     return {field.name: str(field.type) for field in fields(kind) if field.name not in set(leave_out)}
@@ -57,7 +111,9 @@ def read_settings(given: Mapping[str, str], known: Mapping[str, str]) -> dict[st
         try:
             values[key] = read(text)
         except (ValueError, KeyError) as error:
-            raise UsageError(f"--set {name}: {text!r} is not {wanted}.") from error
+            raise UsageError(
+                f"--set {name}: {text!r} is not {wanted}: `edgekit list settings` shows what each takes."
+            ) from error
     return values
 
 

@@ -70,9 +70,7 @@ def evaluate(request: EvaluateRequest) -> Evaluation:
 
 def _evaluation(rows: list[dict[str, Any]]) -> Evaluation:
     words = rows[0]["words"]
-    little = (
-        f"Warning: the text has {words} words, which is too little to tell systems apart: give {FEW_WORDS} or more."
-    )
+    little = f"Warning: the text has {words} words, too little to tell systems apart: give {FEW_WORDS} or more."
     return Evaluation(ResultTable(COLUMNS, rows), notes=(*NOTES, little) if words < FEW_WORDS else NOTES)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
 from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
-from edgekit.models.settings import read_settings, settable
+from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit.pipelines import generate_text
 from edgekit.pipelines.generate_text import TextSettings
@@ -64,6 +64,11 @@ def load(request: Request) -> SEAOPTModel:
     if request.variant is not None and model.variant.removesuffix("-dense") != request.variant:
         raise UsageError(f"the checkpoint is of variant {model.variant!r}, not {request.variant!r}: leave it out.")
     return model
+
+
+def list_settings() -> list[Setting]:
+    """What `--set` takes at export."""
+    return describe_settings(ExportSettings)
 
 
 def _text(request: Request) -> tuple[str, ...] | None:

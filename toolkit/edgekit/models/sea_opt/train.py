@@ -11,7 +11,7 @@ import torch
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import write_text
-from edgekit.models.settings import read_settings, settable
+from edgekit.models.settings import DEVICE, Setting, describe_settings, read_settings, settable
 from edgekit.models.tasks import Progress, TrainRequest
 from edgekit.models.training import OtherRunError, differences
 from edgekit.tokenizer import Tokenizer
@@ -29,6 +29,18 @@ OPT_SETTINGS = settable(OPTConfig)
 SEA_SETTINGS = settable(SEAConfig, ("positions",))
 TRAINING_SETTINGS = settable(TrainingOptions, ("epochs", "seed"))
 OTHER_SETTINGS = {"device": "str", "teacher": "str", "tokenizer": "str"}
+
+
+def list_settings() -> list[Setting]:
+    """What `--set` takes at training."""
+    return [
+        *describe_settings(OPTConfig),
+        *describe_settings(SEAConfig, ("positions",)),
+        *describe_settings(TrainingOptions, ("epochs", "seed")),
+        DEVICE,
+        Setting("teacher", "text", "none", "a dense checkpoint to distil from, instead of training one."),
+        Setting("tokenizer", "text", "none", "a folder with a tokenizer, instead of one that is trained on the text."),
+    ]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
 from edgekit.models.model import Method, Metric, Model, Predict, Request
-from edgekit.models.settings import refuse_settings
+from edgekit.models.settings import Setting, refuse_settings
 from edgekit.models.shipped import shipped_or
 from edgekit.pipelines import detect_anomalies
 from edgekit.pipelines.detect_anomalies import FloatArray, Reconstruct, score_windows
@@ -47,6 +47,11 @@ def load(request: Request) -> StackVAEGModel:
     with shipped_or(request.checkpoint, "stackvae_g", SHIPPED) as path:
         checkpoint = load_checkpoint(path)
         return StackVAEGModel(checkpoint, _entity(request, checkpoint), request.batches, request.seed, sha256_of(path))
+
+
+def list_settings() -> list[Setting]:
+    """What `--set` takes at export: nothing."""
+    return []
 
 
 def _entity(request: Request, checkpoint: Checkpoint) -> Entity | None:
