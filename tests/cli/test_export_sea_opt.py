@@ -12,6 +12,7 @@ from PIL import Image
 from edgekit.bundle import Bundle
 from edgekit.models.sea_opt.checkpoint import load_checkpoint
 from edgekit.models.sea_opt.perplexity import likelihood
+from edgekit.report import bytes_text, print_bundles
 
 from .refusals import refuse
 
@@ -40,6 +41,15 @@ def test_what_the_manifest_says(text_bundle):
     assert manifest["memory"]["by_method"]["reset"]["planned_arena"] < state
 
 
+def test_the_table_shows_the_state_and_breaks_no_path(text_bundle, capsys):
+    print_bundles([Bundle.open(text_bundle)])
+    table, _, below = capsys.readouterr().out.partition("sea-opt, task metric: ")
+    assert "state" in table
+    assert bytes_text(Bundle.open(text_bundle).manifest["memory"]["state"]) in table
+    assert max(map(len, table.splitlines())) <= 120
+    assert f"sea-opt, bundle: {text_bundle}\n" in below
+
+
 def test_weights_are_stored_once(text_bundle):
     manifest = Bundle.open(text_bundle).manifest
     # Once for all methods, but the word embedding twice: as a table, and as the head.
@@ -50,7 +60,14 @@ def test_run(cli, text_bundle, tmp_path):
     result = cli("run", text_bundle, "--prompt", PROMPT, "--max-tokens", 8)
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(PROMPT)
-    for part in ("prompt: ", "tokens/s", "generated: 8 tokens (as many as asked for)", "GB/s", "peak memory"):
+    for part in (
+        "prompt: ",
+        "tokens/s",
+        "generated: 8 tokens (as many as asked for)",
+        "GB/s",
+        "peak memory",
+        "Next: edgekit evaluate ",
+    ):
         assert part in result.out
     (tmp_path / "prompt.txt").write_text(PROMPT, encoding="utf-8-sig")  # Windows' editors put a mark first
     values = json.loads(cli("run", text_bundle, "--input", tmp_path / "prompt.txt", "--max-tokens", 8, "--json").out)

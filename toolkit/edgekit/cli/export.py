@@ -115,7 +115,7 @@ def command(
             print_json({"planned": planned})
         else:
             rows = [(str(p["model"]), str(p["recipe"]), ", ".join(p["methods"]), str(p["path"])) for p in planned]
-            print_table(("model", "recipe", "methods", "would write"), rows)
+            print_table(("model", "recipe", "methods", "would write"), rows, trailing=1)
         return
 
     bundles = []

@@ -49,6 +49,7 @@ def run(bundle: Bundle, request: RunRequest) -> None:
         print(f"\n{_summary(bundle, went)}")
         if request.attention is not None:
             print(f"Written: {request.attention}")
+        print(f"Next: edgekit evaluate {bundle.path} --data TEXT.txt")
 
 
 def _prompt(request: RunRequest) -> str:
