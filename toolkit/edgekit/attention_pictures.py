@@ -84,7 +84,7 @@ def attention_figure(found: AttentionMap, words: Sequence[str], prompt: int, tit
     _label_tokens(axes[0], words[:count])
     axes[0].set_ylabel("token that attends")
     entries = [Patch(facecolor=str(NOT_CHOSEN), edgecolor="0.6", label="not chosen"), *axes[1].lines[:1]]
-    axes[1].legend(handles=entries, loc="upper right")
+    axes[1].legend(handles=entries, loc="upper right", framealpha=1)
     figure.suptitle(title)
     figure.supxlabel(CAPTION, fontsize=10)
     return figure
