@@ -1,7 +1,7 @@
 """What `edgekit train` and `edgekit evaluate` ask of a model's package.
 
 A package of the zoo has a module `train` with `train_entities(TrainRequest)` and a module `evaluation` with
-`evaluate(EvaluateRequest)`.
+`evaluate(EvaluateRequest)`; `train`, and `model` for the export, say with `list_settings()` what `--set` takes.
 """
 
 from __future__ import annotations
