@@ -2,6 +2,9 @@
 
 from edgekit.native_log import captured_stderr
 
-# torchao announces on import which of its GPU extensions it could not load: nothing that a user here can act on.
+# torchao announces on import which of its GPU extensions it could not load: nothing that a user here can act on. The
+# runtime comes before ExecuTorch's Python package, so that the log of both goes its way.
 with captured_stderr():
     import torchao  # noqa: F401
+
+    import edgekit_runtime._native

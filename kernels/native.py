@@ -28,7 +28,9 @@ def library_path(name: str) -> Path:
         path = Path(folder, "lib", file)
         if path.exists():
             return path
-    raise EdgekitError(f"{file} is not installed: install edgekit again (pip install ./kernels/runtime/python . in the checkout).")
+    raise EdgekitError(
+        f"{file} is not installed: install edgekit again (pip install ./kernels/runtime/python . in the checkout)."
+    )
 
 
 @functools.cache

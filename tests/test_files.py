@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.errors import EdgekitError
-from edgekit.files import explained, replacing, sha256_of, write_text
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.files import check_writable, explained, replacing, sha256_of, write_text
 
 
 @pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (3 << 20) + 5])
@@ -142,3 +142,13 @@ def test_full_disk(writer: str, small_disk: Path):
 def test_text_is_utf8(tmp_path: Path):
     write_text(tmp_path / "text", "größer\n")
     assert (tmp_path / "text").read_bytes() == "größer\n".encode()
+
+
+def test_where_nothing_can_be_written_is_said_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    check_writable(tmp_path / "new.png")
+    check_writable(tmp_path)
+    with pytest.raises(UsageError, match=r"the folder .*absent does not exist; make it"):
+        check_writable(tmp_path / "absent" / "new.png")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(UsageError, match="no permission to write there"):
+        check_writable(tmp_path / "new.png")

@@ -51,6 +51,9 @@ void start_runtime() {
   (void)started;
 }
 
+// As soon as the library is loaded: who comes later takes the log over and is told of it on stderr.
+[[maybe_unused]] const bool kStarted = (start_runtime(), true);
+
 ScalarType scalar_type(DType dtype) {
   switch (dtype) {
     case DType::float32: return ScalarType::Float;

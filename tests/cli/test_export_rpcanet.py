@@ -75,7 +75,7 @@ def test_a_checkpoint_of_another_variant(cli, local_checkpoint, tmp_path):
     refuse(cli(*request, "--variant", "v1", "--checkpoint", local_checkpoint), 1, "not variant 'v1'")
     plan = json.loads(cli(*request, "--checkpoint", local_checkpoint, "--size", "48x64", "--json").out)["planned"]
     assert plan[0]["methods"] == ["forward_48x64"]
-    assert plan[0]["path"].endswith("rpcanet-custom-linux-x86_64-fp32")
+    assert plan[0]["path"].endswith("rpcanet-local-linux-x86_64-fp32")
 
 
 def test_the_shipped_checkpoint(cli, tmp_path):

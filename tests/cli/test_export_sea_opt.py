@@ -12,6 +12,7 @@ from PIL import Image
 from edgekit.bundle import Bundle
 from edgekit.models.sea_opt.checkpoint import load_checkpoint
 from edgekit.models.sea_opt.perplexity import likelihood
+from edgekit.report import bytes_text, print_bundles
 
 from .refusals import refuse
 
@@ -25,7 +26,7 @@ def no_data(monkeypatch):
 
 def test_what_the_manifest_says(text_bundle):
     manifest = Bundle.open(text_bundle).manifest
-    settings = {"context": 96, "chunk": 16, "vocabulary": 300, "end": 0, "k_budget": 8}
+    settings = {"context": 96, "chunk": 16, "vocabulary": 300, "end": 0, "k_budget": 8, "begin": None, "longest": 96}
     assert manifest["pipeline"] == {"name": "generate_text", **settings}
     assert [method["name"] for method in manifest["programs"][0]["methods"]] == ["extend", "reset", "attention_maps"]
     assert set(manifest["files"]) == {"program.pte", "samples.safetensors", "tokenizer.json"}
@@ -40,6 +41,15 @@ def test_what_the_manifest_says(text_bundle):
     assert manifest["memory"]["by_method"]["reset"]["planned_arena"] < state
 
 
+def test_the_table_shows_the_state_and_breaks_no_path(text_bundle, capsys):
+    print_bundles([Bundle.open(text_bundle)])
+    table, _, below = capsys.readouterr().out.partition("sea-opt, task metric: ")
+    assert "state" in table
+    assert bytes_text(Bundle.open(text_bundle).manifest["memory"]["state"]) in table
+    assert max(map(len, table.splitlines())) <= 120
+    assert f"sea-opt, bundle: {text_bundle}\n" in below
+
+
 def test_weights_are_stored_once(text_bundle):
     manifest = Bundle.open(text_bundle).manifest
     # Once for all methods, but the word embedding twice: as a table, and as the head.
@@ -50,9 +60,16 @@ def test_run(cli, text_bundle, tmp_path):
     result = cli("run", text_bundle, "--prompt", PROMPT, "--max-tokens", 8)
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(PROMPT)
-    for part in ("prompt: ", "tokens/s", "generated: 8 tokens (as many as asked for)", "GB/s", "peak memory"):
+    for part in (
+        "prompt: ",
+        "tokens/s",
+        "generated: 8 tokens (as many as asked for)",
+        "GB/s",
+        "peak memory",
+        "Next: edgekit evaluate ",
+    ):
         assert part in result.out
-    (tmp_path / "prompt.txt").write_text(PROMPT)
+    (tmp_path / "prompt.txt").write_text(PROMPT, encoding="utf-8-sig")  # Windows' editors put a mark first
     values = json.loads(cli("run", text_bundle, "--input", tmp_path / "prompt.txt", "--max-tokens", 8, "--json").out)
     assert result.out.startswith(PROMPT + values["text"])
     assert (values["generated_tokens"], values["reason"]) == (8, "length")
@@ -80,17 +97,24 @@ def test_attention_picture(cli, text_bundle, tmp_path):
         ((), "give it with --prompt TEXT, or one --input FILE.txt"),
         (("--prompt", ""), "the prompt is empty"),
         (("--prompt", "cat " * 100), "shorten it"),
-        (("--prompt", "a", "--input", "b.txt"), "give it with --prompt TEXT, or one"),
+        (("--prompt", "a", "--input", "b.txt"), "--prompt and --input were both given"),
+        (("--input", "a.txt", "--input", "b.txt"), "2 files were given with --input"),
         (("--input", "b.txt"), "there is no file b.txt"),
         (("--prompt", "a", "--threshold", "3"), "--threshold does not belong to this bundle's task"),
         (("--prompt", "a", "--max-tokens", "0"), "0 is not in the range"),
         (("--prompt", "a", "--layer", "1"), "--layer and --head choose what --attention draws"),
         (("--prompt", "a", "--attention", "x.png", "--layer", "3"), "--layer 3: the model has 2 layers"),
         (("--prompt", "a", "--attention", "x.jpg"), "let it end in .png"),
+        (("--prompt", "a", "--attention", "absent/x.png"), "the folder absent does not exist"),
     ],
 )
 def test_runs_that_make_no_sense(cli, text_bundle, options, says):
     refuse(cli("run", text_bundle, *options), 2, says)
+
+
+def test_a_photo_is_no_prompt(cli, text_bundle, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "photo.png")
+    refuse(cli("run", text_bundle, "--input", tmp_path / "photo.png"), 1, "takes a prompt, with --prompt TEXT")
 
 
 def test_other_tasks_take_no_prompt(cli, fp32_bundle):
@@ -103,17 +127,24 @@ def test_verify(cli, text_bundle):
     assert (result.code, result.err) == (0, "")
     for name in ("extend", "reset", "attention_maps"):
         assert name in result.out
+    assert json.loads(cli("verify", text_bundle, "--json").out)["passed"] is True
 
 
 def test_perplexity_is_the_eager_models(cli, text_bundle, text_checkpoints, tmp_path):
     text = "the old house sees a red dog, the tree likes the tall cat. " * 20
     (tmp_path / "text.txt").write_text(text)
-    (row,) = json.loads(cli("evaluate", text_bundle, "--data", tmp_path / "text.txt", "--json", "-q").out)["metrics"]
+    values = json.loads(cli("evaluate", text_bundle, "--data", tmp_path / "text.txt", "--json", "-q").out)
+    (row,) = values["metrics"]
+    assert f"the text has {len(text.split())} words, too little" in values["notes"][-1]
     checkpoint = load_checkpoint(text_checkpoints / "sea.safetensors")
     tokens = torch.tensor(checkpoint.tokenizer.encode(text))
     expected = likelihood(checkpoint.module, tokens, 96)
     assert row["tokens"] == expected.tokens > 2 * 96
     assert row["perplexity"] == pytest.approx(expected.perplexity, rel=1e-4)
+    (tmp_path / "long.txt").write_text(text * 5)
+    shown = cli("evaluate", text_bundle, "--data", tmp_path / "long.txt", "-q").out
+    assert "too little" not in shown
+    assert f'Next: edgekit run {text_bundle} --prompt "TEXT"' in shown
     assert math.log(row["word_perplexity"]) == pytest.approx(expected.nll / len(text.split()), rel=1e-4)
 
 
@@ -150,7 +181,7 @@ def test_other_recipes_and_dense_attention(cli, text_checkpoints, tmp_path, chec
         (("--size", "8x8"), "takes no --size"),
         (("--batch", "2"), "no --batch"),
         (("--recipe", "int8"), "sea-opt takes int8-dynamic, int4, fp32, not int8"),
-        (("--variant", "125m"), "the checkpoint is of variant 'custom'"),
+        (("--variant", "125m"), "the checkpoint is of variant 'sea'"),
     ],
 )
 def test_exports_that_make_no_sense(cli, text_checkpoints, tmp_path, options, says):

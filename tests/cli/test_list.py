@@ -73,3 +73,22 @@ def test_devices_and_recipes(cli):
         assert device["name"] in cli("list", "devices").out
     for recipe in json.loads(cli("list", "recipes", "--json").out)["recipes"]:
         assert find_recipe(recipe["name"]).name == recipe["name"]
+
+
+def test_settings(cli):
+    values = json.loads(cli("list", "settings", "--json").out)["settings"]
+    found = {(value["model"], value["command"], value["name"]): value for value in values}
+    assert len(found) == len(values)
+    for value in values:
+        assert value["meaning"].endswith((".", ")")), value
+    chunk = found["sea-opt", "export", "chunk"]
+    assert (chunk["kind"], chunk["default"]) == ("a whole number", "128")
+    assert chunk["meaning"].startswith("most tokens of a prompt")
+    assert found["sea-opt", "train", "steps"]["kind"] == "a whole number or none"
+    assert found["rpcanet", "train", "size"]["default"] == "256x256"
+    # All that a training takes, and nothing else.
+    from edgekit.models.sea_opt import train
+
+    known = train.OPT_SETTINGS | train.SEA_SETTINGS | train.TRAINING_SETTINGS | train.OTHER_SETTINGS
+    assert {name for model, command, name in found if (model, command) == ("sea-opt", "train")} == set(known)
+    assert "most tokens of a prompt" in cli("list", "settings").out

@@ -32,6 +32,15 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]):
     assert result.stdout
 
 
+def test_a_console_without_a_character():
+    script = (
+        "import sys; from edgekit.cli.main import run; run(['--version']); print('cat Ω'); print('Ω', file=sys.stderr)"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert (result.stdout.splitlines()[1], result.stderr) == ("cat ?", "?\n")
+
+
 def test_help_names_every_command(cli):
     result = cli("--help")
     assert (result.code, result.err) == (0, "")

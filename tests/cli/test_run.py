@@ -109,11 +109,15 @@ def test_bad_series(cli, pump_bundle, tmp_path, text: str, says: str):
         (("--threshold", "hgih"), "neither a number nor one of"),
         (("--threshold", "-1"), "finite and above 0"),
         (("--input", "second.csv"), "takes one --input series"),
+        (("--output", "absent/scores.csv"), "the folder absent does not exist"),
+        (("--picture", "file/scores.png"), "the folder file is a file"),
     ],
 )
 def test_options_that_do_not_fit(cli, pump_bundle, series, options, says: str, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
     refuse(cli("run", pump_bundle, "--input", series, *options), 2, says)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "today.csv"}
 
 
 def test_no_such_bundle(cli, series, tmp_path):

@@ -47,7 +47,7 @@ def test_a_file_that_exists_is_kept(cli, pump_data, pump_checkpoint):
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("window=wide", "'wide' is not a number"),
+        ("window=wide", "'wide' is not a whole number"),
         ("window=-1", "window"),
         ("batch=0", "batch"),
         ("learning_rate=nan", "above 0"),

@@ -13,7 +13,7 @@ def test_a_good_bundle(cli, pump_bundle):
     assert result.code == 0
     assert "answers within the gate of fp32" in result.out
     found = json.loads(cli("verify", pump_bundle, "--json").out)
-    assert found["failures"] == []
+    assert (found["failures"], found["passed"]) == ([], True)
     assert {output["method"] for output in found["outputs"]} == {"forward_b1", "forward_b8"}
     assert all(0 < output["max_abs"] < 1e-4 for output in found["outputs"])
 
@@ -25,8 +25,9 @@ def test_other_answers_miss_the_gate(cli, pump_bundle, resealed):
             samples[name] = np.asarray(samples[name] + 0.1, np.float32)
         save_file(samples, folder / "samples.safetensors")
 
-    result = cli("verify", resealed(pump_bundle, change))
+    result = cli("verify", resealed(pump_bundle, change), "--json")
     assert result.code == 3
+    assert json.loads(result.out)["passed"] is False
     assert "misses its accuracy gate here" in result.err
 
 

@@ -11,7 +11,7 @@ import torch
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.models.settings import read_settings, refuse_settings, settable
-from edgekit.models.training import TrainingState, flushed_denormals, kept_memory
+from edgekit.models.training import TrainingState, differences, flushed_denormals, kept_memory
 
 
 def state(run: dict[str, object], seed: int) -> TrainingState:
@@ -43,7 +43,7 @@ def test_a_state_comes_back(tmp_path):
         "best",
         "score",
     }
-    with pytest.raises(EdgekitError, match="with other data or settings"):
+    with pytest.raises(UsageError, match=r"with other data or settings \(rate 1 there, 2 now\): .*delete .*run.state"):
         state({"rate": 2}, 1).load(path)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(EdgekitError, match="is damaged: delete it"):
@@ -91,6 +91,7 @@ def test_settings_of_every_kind():
         ({"epochs": "2"}, "unknown setting 'epochs'"),
         ({"rates": "2"}, "did you mean 'rate'"),
         ({"rate": "fast"}, "'fast' is not a number"),
+        ({"crop": "abc"}, "'abc' is not a whole number or none"),
         ({"fast": "2"}, "'2' is not true or false"),
         ({"size": "32"}, "'32' is not a size"),
     ],
@@ -124,3 +125,10 @@ def test_freed_memory_is_kept_meanwhile():
         pytest.skip("this system gives a process large pages")
     with kept_memory():
         assert faults() < pages // 10
+
+
+def test_what_differs_between_runs():
+    before = {"stage": "student", "options": {"seed": 0, "context": None}, "tokens": "a" * 64}
+    after = {"stage": "student", "options": {"seed": 0, "context": 32}, "tokens": "b" * 64}
+    assert differences(before, after) == "context none there, 32 now; tokens is another"
+    assert differences(before, before) == ""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, UsageError
 
 _FULL_DISK = "the disk is full; free some space or choose another folder"
 #: How safetensors and torch.save say it, neither of which raises an OSError.
@@ -24,6 +26,40 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The values of a JSON file.
+
+    Raises:
+        EdgekitError: it cannot be read, or is no JSON object; the message says where.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise EdgekitError(f"{path} is no JSON ({place}): mend it, or copy it again.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise EdgekitError(f"{path} cannot be read ({error}): copy it again.") from error
+    if not isinstance(values, dict):
+        raise EdgekitError(f"{path} holds no JSON object ({{...}}): copy it again.")
+    return values
+
+
+def read_text(path: Path, remedy: str) -> str:
+    """A whole UTF-8 text file, without the mark (BOM) that some editors put first.
+
+    Args:
+        path: the file.
+        remedy: what to do with a file that is not UTF-8.
+
+    Raises:
+        EdgekitError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EdgekitError(f"{path} is not UTF-8 text (byte {error.start}): {remedy}.") from error
 
 
 @contextmanager
@@ -45,6 +81,20 @@ def explained(action: str, where: Path) -> Iterator[None]:
         if not any(sign in str(error) for sign in _FULL_DISK_SIGNS):
             raise
         raise EdgekitError(f"cannot {action} {where}: {_FULL_DISK}.") from error
+
+
+def check_writable(path: Path) -> None:
+    """For a file or folder that is to be written later, before any work is done.
+
+    Raises:
+        UsageError: the folder that it is to lie in does not exist, or cannot be written to.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise UsageError(f"cannot write {path}: the folder {folder} {what}; make it, or choose another.")
+    if not os.access(path if path.is_dir() else folder, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write {path}: no permission to write there; choose another folder.")
 
 
 @contextmanager

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from edgekit.models.tasks import Evaluation
 
 
+#: Columns of a table where stdout is no terminal: of one whose last columns may move below it, and of others.
+FILE_WIDTH, WIDE_FILE_WIDTH = 120, 200
 GENERATED_HINT = "; for your own data give --data (calibration= in Python)"
 
 
@@ -37,21 +39,23 @@ def print_json(value: Any) -> None:
 def print_table(
     headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = (), trailing: int = 0
 ) -> None:
-    """A table on stdout; as wide as its content where stdout is no terminal, so that nothing is cut in a file.
+    """A table on stdout; where that is no terminal, as wide as its content, so that nothing is cut in a file.
 
     Args:
         headers: one per column.
         rows: one cell per column.
         right: columns of numbers.
-        trailing: so many of the last columns move into a line below the table each, where the terminal is too narrow.
+        trailing: so many of the last columns move into a line below the table each, which is never broken, where the
+            terminal is too narrow or a file's line would be longer than `FILE_WIDTH`.
     """
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False, soft_wrap=False)
+    wide = FILE_WIDTH if trailing else WIDE_FILE_WIDTH
+    console = Console(width=None if sys.stdout.isatty() else wide, highlight=False, markup=False, soft_wrap=False)
     cells, numbers = [list(row) for row in rows], set(right)
     table = _table(headers, cells, numbers)
     natural = console.measure(table, options=console.options.update_width(1000)).maximum
-    if not trailing or natural <= console.width or not sys.stdout.isatty():
+    if not trailing or natural <= console.width:
         console.print(table)
         return
     console.print(_table(headers[:-trailing], [row[:-trailing] for row in cells], numbers))
@@ -119,8 +123,10 @@ def bundle_row(bundle: Bundle) -> dict[str, Any]:
 def print_bundles(bundles: Sequence[Bundle]) -> None:
     """The table of bundles, and what is not yet counted in it."""
     rows = []
+    has_state = any(bundle.manifest["memory"].get("state") for bundle in bundles)
     for bundle in bundles:
         row = bundle_row(bundle)
+        state = row["memory"].get("state")
         error, ratio = worst_outputs(row["accuracy"])
         rows.append(
             (
@@ -129,6 +135,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
                 bytes_text(row["bytes"]),
                 bytes_text(row["memory"]["weights"]),
                 bytes_text(row["memory"]["planned_arena"]),
+                *([bytes_text(state) if state else ""] if has_state else []),
                 f"{100 * row['fast_share']:.1f} %",
                 error,
                 ratio,
@@ -142,13 +149,14 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         "size",
         "weights",
         "arena",
+        *(["state"] if has_state else []),
         "fast MACs",
         "max error",
         "SNR",
         "task metric",
         "bundle",
     )
-    print_table(headers, rows, right=range(2, 8), trailing=2)
+    print_table(headers, rows, right=range(2, 9 if has_state else 8), trailing=2)
     if bundles:
         memory = bundles[0].manifest["memory"]
         unknown = ", ".join(name.replace("_", " ") for name, value in sorted(memory.items()) if value is None)
@@ -212,4 +220,6 @@ def _print_markdown(headers: Sequence[str], rows: Iterable[Sequence[str]], right
 def cell_text(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.6g}"

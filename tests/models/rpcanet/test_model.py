@@ -142,7 +142,7 @@ def test_load(tmp_path, checkpoint, generated, monkeypatch):
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(checkpoint, path)
     model = load(Request(checkpoint=path, data=generated, sizes=((48, 32),), batches=(1, 2), seed=5))
-    assert (model.variant, model.seed, len(model.methods())) == ("custom", 5, 2)
+    assert (model.variant, model.seed, len(model.methods())) == ("tiny", 5, 2)
     assert model.dataset.name == "frames"
     # Data is found by itself only where the checkpoint was trained on it.
     monkeypatch.setenv("EDGEKIT_DATA", str(tmp_path))

@@ -25,7 +25,7 @@ class Watch:
     def __init__(self, stop_after: int | None = None) -> None:
         self.stop_after, self.steps = stop_after, 0
 
-    def start(self, label: str, total: int) -> None: ...
+    def start(self, label: str, total: int, units: str = "steps") -> None: ...
     def done(self, note: str = "done") -> None: ...
     def say(self, text: str) -> None: ...
 
@@ -83,7 +83,7 @@ def test_a_checkpoint_with_its_card_and_a_stopped_run_that_goes_on(cli, frames_d
     ("setting", "says"),
     [
         ("crops=16", "did you mean 'crop'"),
-        ("crop=wide", "'wide' is not a number or none"),
+        ("crop=wide", "'wide' is not a whole number or none"),
         ("size=32", "'32' is not a size"),
         ("bfloat16=perhaps", "'perhaps' is not true or false"),
         ("batch=1", "a batch of 2 or more"),

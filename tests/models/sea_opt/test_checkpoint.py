@@ -112,7 +112,10 @@ def without(tensors, name):
         (lambda t: t | {f"{LAYER}{ESTIMATOR}gate.weight": torch.ones(3)}, ("unknown", "gate.weight")),
         (lambda t: t | {f"{LAYER}.fc1.bias": torch.ones(3)}, (f"{LAYER}.fc1.bias", "(3,)", "(80,)")),
         (lambda t: t | {f"{LAYER}.fc1.bias": torch.ones(80).long()}, (f"{LAYER}.fc1.bias", "int64")),
-        (lambda t: t | {f"{LAYER}.fc1.bias": torch.full((80,), torch.nan)}, (f"{LAYER}.fc1.bias", "not finite")),
+        (
+            lambda t: t | {f"{LAYER}.fc1.bias": torch.full((80,), torch.nan)},
+            (f"{LAYER}.fc1.bias", "take an earlier"),
+        ),
         (lambda t: t | {"lm_head.weight": torch.zeros(97, 48)}, ("lm_head.weight", "word embedding")),
         (lambda t: {"config": "words"}, ("holds no state dict",)),
     ],
@@ -136,8 +139,14 @@ def test_files_that_do_not_fit(build, folder, tmp_path, monkeypatch):
     refused(path, "part-1.safetensors", "copy all files")
     index.write_text(json.dumps({"weight_map": {"a": "../../part-1.safetensors"}}))
     refused(path, "no weight_map")
-    (path / "config.json").write_text("{")
-    refused(path, "config.json is damaged")
+    (path / "config.json").write_text('{\n"hidden_size": ,}')
+    refused(path, "config.json is no JSON (line 2, column 16: Expecting value)")
+    (path / "config.json").write_text('{"model_type": "gpt2"}')
+    refused(path, f"{path / 'config.json'}: OPT: model_type is 'gpt2'")
+    (path / "config.json").write_text("[]")
+    refused(path, "config.json holds no JSON object")
+    (path / "config.json").write_bytes(b"\xff{")
+    refused(path, "config.json cannot be read")
     (path / "config.json").unlink()
     refused(path, "has no config.json")
     refused(tmp_path / "absent", "there is no checkpoint", kind=UsageError)

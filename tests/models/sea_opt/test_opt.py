@@ -1,5 +1,6 @@
 """OPT against transformers' own, on weights that transformers saved."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -54,10 +55,29 @@ def test_logits_are_transformers_own(theirs, tmp_path, kind):
     torch.testing.assert_close(module(tokens), theirs(tokens).logits, atol=1e-4, rtol=0)
 
 
+def test_a_folders_own_tokenizer_goes_into_the_bundle(theirs, tmp_path):
+    import transformers
+
+    from edgekit.models.sea_opt.data import token_stream
+    from edgekit.models.sea_opt.model import SEAOPTModel
+    from edgekit.tokenizer import Tokenizer
+
+    words = ["</s>", *map(chr, range(33, 127)), "Ġ"]
+    (tmp_path / "vocab.json").write_text(json.dumps({word: id for id, word in enumerate(words)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    config = {"tokenizer_class": "GPT2Tokenizer", "add_bos_token": True, "bos_token": "</s>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    theirs.save_pretrained(tmp_path)
+    model = SEAOPTModel(load_checkpoint(tmp_path))
+    assert model.pipeline()["begin"] == 0
+    wanted = transformers.AutoTokenizer.from_pretrained(tmp_path)("the red cat")["input_ids"]
+    stored = Tokenizer.from_json(model.files()["tokenizer.json"].decode(), "here")
+    assert token_stream(stored, ["the ", "red cat"]).tolist() == wanted
+    assert wanted[0] == 0
+
+
 def save_bin(model, folder, shards):
     """As older versions of transformers saved, with the head in it."""
-    import json
-
     model.config.save_pretrained(folder)
     tensors = model.state_dict()
     assert "lm_head.weight" in tensors
@@ -121,7 +141,7 @@ def test_published_sizes():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model_type": "gpt2"}, "model_type 'gpt2', not 'opt'"),
+        ({"model_type": "gpt2"}, "model_type is 'gpt2', only 'opt'"),
         ({"hidden_size": 50}, "multiple of the 4 heads"),
         ({"activation_function": "gelu"}, "activation_function is 'gelu'"),
         ({"num_hidden_layers": "two"}, "num_hidden_layers must be a whole number"),

@@ -1,5 +1,6 @@
 """The module that a device runs, in eager torch, against the whole sequence computed at once."""
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -35,6 +36,22 @@ def test_any_cut_gives_the_whole(build, config, sea):
     for cuts in ((96,), (1,) * 96, (50, 1, 1, 44)):
         extend = Extend(DeviceOPT(trained, 96))
         torch.testing.assert_close(in_parts(extend, tokens, cuts), whole, atol=2e-5, rtol=1e-5)
+
+
+def test_capture_is_quiet(build):
+    pytest.importorskip("executorch.extension.llm.custom_ops.custom_ops", reason="dense attention needs ExecuTorch's")
+    from edgekit.export.capture import capture
+    from edgekit.models.model import Method
+    from edgekit_runtime.tensors import MethodSpec, TensorSpec
+
+    device = DeviceOPT(build(SMALL, None), 96)
+    shapes = {"tokens": (8,), "position": (), "rows": (8,)}
+    specs = [TensorSpec(name, shape, "int64") for name, shape in shapes.items()]
+    samples = (tokens_of(8), torch.tensor(0), torch.arange(8))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        capture(device, [Method(MethodSpec("extend", tuple(specs), ()), samples, Extend(device))])
+    assert not [warning for warning in seen if "_check_is_size" in str(warning.message)]
 
 
 def test_rows_that_are_asked_for(build):
@@ -73,7 +90,7 @@ def test_maps_are_those_of_the_whole(build):
     for part in tokens.split(20):
         parts.append(maps(part, torch.tensor(start)))
         start += len(part)
-    found = [torch.cat(pieces, 2) for pieces in zip(*parts, strict=True)]
+    found = [torch.cat(pieces).permute(1, 2, 0, 3) for pieces in zip(*parts, strict=True)]
     hidden = trained.decoder.embed(tokens[None])
     for place, layer in enumerate(trained.decoder.layers):
         hidden, attended = layer(hidden)

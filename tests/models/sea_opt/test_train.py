@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 
 import pytest
@@ -95,6 +96,33 @@ def test_a_run_goes_on_at_the_stage_where_it_stopped(cli, trained, words, tmp_pa
     assert path.read_bytes() == (trained / "base.safetensors").read_bytes()
 
 
+def test_what_a_log_says(cli, words, tmp_path, monkeypatch):
+    from edgekit.models.sea_opt import train as module
+
+    command = ["train", "sea-opt", "--data", words, "-o", tmp_path, "--epochs", 2, *settings(SHAPE | QUICK)]
+    distil = module.distil
+
+    def stop(*arguments, **keywords):
+        def follow(report):
+            raise KeyboardInterrupt
+
+        return distil(*arguments, **keywords | ({"on_epoch": follow} if arguments[1] is not None else {}))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "distil", stop)
+        first = cli(*command)
+    assert first.code == 130
+    assert re.search(r"sea-opt control: loss \S+, held-out perplexity \S+ \(1 of 2 epochs done, \S+ s\)\n", first.err)
+    assert "goes on after" not in first.err
+    again = cli(*command)
+    assert again.code == 0
+    assert "teacher: finished before, all 1 epochs" in again.err
+    assert "control: finished before, all 2 epochs" in again.err
+    assert "student: goes on after epoch 1 of 2" in again.err
+    assert re.search(r"sea-opt student: loss .* \(2 of 2 epochs done", again.err)
+    assert "sea-opt student: measuring on the test part (" in again.err
+
+
 def test_without_the_package_for_text(cli, words, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     result = train(cli, words, tmp_path / "runs")
@@ -130,8 +158,28 @@ def test_what_is_there_is_kept(cli, trained, words):
     result = train(cli, words, trained / "base.safetensors")
     assert (result.code, result.out) == (2, "")
     assert "or train again with --force" in result.err
-    assert train(cli, words, trained, "--seed", 3).code == 0
+    assert train(cli, words, trained).code == 0
+    result = train(cli, words, trained, "--seed", 3, "--set", "cells=16")
+    assert (result.code, result.out) == (2, "")
+    assert "was trained with other settings (cells 8 there, 16 now; seed 0 there, 3 now)" in result.err
+    assert "data grammar there, one.txt now" in train(cli, words / "one.txt", trained).err
     assert (trained / "base.safetensors").read_bytes() == before
+
+
+def test_states_of_other_settings(cli, words, tmp_path, monkeypatch):
+    from edgekit.models.sea_opt import train as module
+
+    def stop(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "distil", stop)
+        assert train(cli, words, tmp_path).code == 130
+    (tmp_path / "base.control.state").write_bytes(b"")
+    result = train(cli, words, tmp_path, "--seed", 3)
+    assert (result.code, result.out) == (2, "")
+    assert "(seed 0 there, 3 now)" in result.err
+    assert f"delete {tmp_path / 'base.teacher.state'}, {tmp_path / 'base.control.state'} to start again" in result.err
 
 
 @pytest.mark.parametrize(

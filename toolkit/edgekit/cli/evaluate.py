@@ -51,7 +51,8 @@ def command(
 
     --checkpoint may be a folder with one checkpoint per entity, named after it.
     """
-    from edgekit.cli.progress import display
+    from edgekit.cli.progress import display, follow_stages
+    from edgekit.cli.run import usual_input
     from edgekit.errors import UsageError
     from edgekit.models.zoo import find_model
 
@@ -73,13 +74,16 @@ def command(
 
         def sessions(model: Model) -> Mapping[str, Session]:
             from edgekit.devices.profile import load_profile
-            from edgekit.export.pipeline import export
+            from edgekit.export.pipeline import STAGES, export
 
             host = load_profile("linux-x86_64")
-            return {
-                recipe.name: Session(export(model, host, recipe, Path(folder) / recipe.name, seed, force=True))
-                for recipe in chosen
-            }
+            made = {}
+            for recipe in chosen:
+                on_stage = follow_stages(progress, f"export {recipe.name}", len(STAGES))
+                bundle = export(model, host, recipe, Path(folder) / recipe.name, seed, force=True, on_stage=on_stage)
+                progress.done()
+                made[recipe.name] = Session(bundle)
+            return made
 
         evaluation = entry.evaluate(
             EvaluateRequest(data, checkpoint, variant, session, sessions, pictures, seed, progress)
@@ -92,7 +96,7 @@ def command(
     if markdown:
         return
     if session is not None:
-        print(f"Next: edgekit run {subject} --input FILE")
+        print(f"Next: edgekit run {subject} {usual_input(session.manifest)}")
     else:
         file = checkpoint / "ENTITY.safetensors" if checkpoint is not None and checkpoint.is_dir() else checkpoint
         chosen_file = f" --checkpoint {file}" if file is not None else ""

@@ -33,7 +33,7 @@ from edgekit.cli.options import (
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A setting of the model, such as rpcanet's stage_outputs=true.",
+    help="A setting of the model; `edgekit list settings` shows them.",
 )
 @click.option("-o", "--output-dir", type=PATH, default=Path("bundles"), show_default=True, help="Where bundles go.")
 @seed_option
@@ -68,7 +68,8 @@ def command(
 
     Each becomes a folder MODEL-DEVICE-RECIPE that was run and compared with the eager fp32 model before it is written.
     """
-    from edgekit.cli.progress import display
+    from edgekit.cli.progress import display, follow_stages
+    from edgekit.cli.run import usual_input
     from edgekit.devices.profile import load_profile
     from edgekit.errors import UsageError
     from edgekit.models.zoo import find_model, zoo
@@ -120,26 +121,20 @@ def command(
             print_json({"planned": planned})
         else:
             rows = [(str(p["model"]), str(p["recipe"]), ", ".join(p["methods"]), str(p["path"])) for p in planned]
-            print_table(("model", "recipe", "methods", "would write"), rows)
+            print_table(("model", "recipe", "methods", "would write"), rows, trailing=1)
         return
 
     bundles = []
     notes: list[str] = []
     with display(quiet) as progress:
         for model, chosen, target in jobs:
-            progress.start(target.name, len(STAGES))
-            first = True
-
-            def on_stage(stage: str) -> None:
-                nonlocal first
-                progress.step(stage, 0 if first else 1)
-                first = False
 
             def on_note(note: str) -> None:
                 if note not in notes:  # it holds for all bundles
                     notes.append(note)
                     progress.say(note)
 
+            on_stage = follow_stages(progress, target.name, len(STAGES))
             bundle = export(model, profile, chosen, target, seed, force, on_stage, native, on_note)
             progress.done()
             if (share := bundle_row(bundle)["fast_share"]) < FAST_SHARE:
@@ -152,7 +147,8 @@ def command(
         print_json({"bundles": [bundle_row(bundle) for bundle in bundles]})
         return
     print_bundles(bundles)
-    print(f"Next: edgekit {_next_step(bundles[-1])}")
+    last = bundles[-1]
+    print(f"Next: edgekit run {last.path} {usual_input(last.manifest)}")
 
 
 def _undelegated(bundle: object) -> str:
@@ -165,16 +161,3 @@ def _undelegated(bundle: object) -> str:
             macs[name] = macs.get(name, 0) + value
     ranked = sorted(macs, key=lambda name: -macs[name])
     return ", ".join(f"{name} ({macs[name] / 1e6:.3g} M MAC)" for name in ranked)
-
-
-def _next_step(bundle: object) -> str:
-    from edgekit.bundle import Bundle
-
-    assert isinstance(bundle, Bundle)
-    if bundle.manifest["pipeline"]["name"] == "detect_anomalies":
-        return f"run {bundle.path} --input SERIES.csv"
-    if bundle.manifest["pipeline"]["name"] == "segment":
-        return f"run {bundle.path} --input IMAGE.png"
-    if bundle.manifest["pipeline"]["name"] == "generate_text":
-        return f'run {bundle.path} --prompt "TEXT"'
-    return f"inspect {bundle.path}"

@@ -14,14 +14,14 @@ Listing = tuple[Sequence[str], Sequence[Sequence[str]], Sequence[int], str, list
 
 
 @click.command("list")
-@click.argument("kind", metavar="models|devices|recipes")
+@click.argument("kind", metavar="models|devices|recipes|settings")
 @json_option
 def command(kind: str, as_json: bool) -> None:
-    """List models, devices or recipes."""
+    """List models, devices, recipes, or the settings that --set takes, by model and command."""
     from edgekit.errors import unknown_name
     from edgekit.report import print_json, print_table
 
-    listings = {"models": _models, "devices": _devices, "recipes": _recipes}
+    listings = {"models": _models, "devices": _devices, "recipes": _recipes, "settings": _settings}
     if kind not in listings:
         raise unknown_name("listing", kind, listings, "edgekit list --help")
     headers, rows, right, following, values = listings[kind]()
@@ -94,3 +94,19 @@ def _recipes() -> Listing:
     rows = [(recipe.name, recipe.summary) for recipe in known]
     following = f"export --device jetson --recipe {known[0].name}"
     return ("recipe", "what it does"), rows, (), following, [recipe.to_dict() for recipe in known]
+
+
+def _settings() -> Listing:
+    from dataclasses import asdict
+
+    from edgekit.models.zoo import zoo
+
+    values: list[dict[str, Any]] = [
+        {"model": entry.name, "command": command, **asdict(setting)}
+        for entry in zoo()
+        for command, settings in entry.settings().items()
+        for setting in settings
+    ]
+    rows = [tuple(str(value) for value in row.values()) for row in values]
+    headers = ("model", "command", "setting", "its value", "default", "what it does")
+    return headers, rows, (), f"export {values[0]['model']} --device jetson --set NAME=VALUE", values

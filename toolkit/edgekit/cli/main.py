@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -19,7 +20,7 @@ COMMANDS = {
     "inspect": "Show what is inside a bundle.",
     "evaluate": "Measure a model's or a bundle's task metrics on labelled data.",
     "train": "Train a model of the zoo.",
-    "list": "List models, devices or recipes.",
+    "list": "List models, devices, recipes, or settings.",
     "doctor": "Check what is installed, and say how to mend it.",
 }
 
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs a command line; gives its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a test's or a notebook's may be another
+            stream.reconfigure(errors="replace")
     try:
         cli.main(list(arguments), prog_name="edgekit", standalone_mode=False)
     except click.UsageError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -17,25 +17,39 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+#: Where stderr is no terminal: seconds after which a stage that goes on says again how far it is.
+REMINDER = 30.0
+
 
 class Display:
-    """A bar for one job at a time; where stderr is no terminal, a line per finished job instead."""
+    """A bar for one job at a time; where stderr is no terminal, a line per stage and per finished job instead."""
 
     def __init__(self, progress: Progress | None, console: Console) -> None:
         self._progress = progress
         self._console = console
         self._task: TaskID | None = None
         self._label = ""
-        self._begin = 0.0
+        self._begin = self._said = 0.0
+        self._note = self._units = ""
+        self._done = self._total = 0
 
-    def start(self, label: str, total: int) -> None:
+    def start(self, label: str, total: int, units: str = "steps") -> None:
+        """Begins a job of so many `units`."""
         self._label, self._begin = label, time.monotonic()
+        self._said = self._begin
+        self._note, self._units, self._done, self._total = "", units, 0, total
         if self._progress is not None:
             self._task = self._progress.add_task(label, total=total, note="")
 
     def step(self, note: str, advance: int = 1) -> None:
+        """So many units more are done; the note says what is at hand."""
+        self._done += advance
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, advance=advance, note=note)
+        elif self._label and ((note and note != self._note) or time.monotonic() - self._said > REMINDER):
+            self._note, self._said = note or self._note, time.monotonic()
+            parts = (f"{self._done} of {self._total} {self._units} done", f"{self._said - self._begin:.1f} s")
+            self._console.print(f"{self._label}: {self._note} ({', '.join(parts)})")
 
     def done(self, note: str = "done") -> None:
         if self._progress is not None and self._task is not None:
@@ -47,6 +61,19 @@ class Display:
     def say(self, text: str) -> None:
         """A line that stays, above the bar."""
         self._console.print(text)
+
+
+def follow_stages(progress: Display, label: str, count: int) -> Callable[[str], None]:
+    """Begins a job of stages; what it gives is told of each stage that begins."""
+    progress.start(label, count, "stages")
+    begun = 0
+
+    def on_stage(stage: str) -> None:
+        nonlocal begun
+        progress.step(stage, min(begun, 1))
+        begun += 1
+
+    return on_stage
 
 
 @contextmanager

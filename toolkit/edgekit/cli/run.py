@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import click
 
 from edgekit.cli.options import PATH, force_option, frame_size, json_option, verbosity_options
 from edgekit.errors import UsageError
+from edgekit.files import check_writable
 
 #: The part of this command that knows a task.
 TASKS = {
@@ -18,6 +21,20 @@ TASKS = {
     "segment": "edgekit.cli.run_segment",
     "tensors": "edgekit.cli.run_tensors",
 }
+
+
+#: What a task is usually given, for the next command that is proposed.
+USUAL_INPUTS = {
+    "detect_anomalies": "--input SERIES.csv",
+    "generate_text": '--prompt "TEXT"',
+    "segment": "--input IMAGE.png",
+    "tensors": "--input ARRAY.npy",
+}
+
+
+def usual_input(manifest: Mapping[str, Any]) -> str:
+    """Options of `edgekit run` for a bundle, by its manifest."""
+    return USUAL_INPUTS.get(str(manifest["pipeline"].get("name")), "--input FILE")
 
 
 @dataclass(frozen=True)
@@ -81,7 +98,7 @@ class RunRequest:
     type=PATH,
     multiple=True,
     metavar="FILE",
-    help="A series (.csv, .npy), an image (PNG, JPEG, TIFF, BMP; repeatable), or a prompt (.txt).",
+    help="A series (.csv, .npy), an image (PNG, JPEG, BMP; repeatable), or a prompt (.txt).",
 )
 @click.option(
     "--output",
@@ -168,8 +185,10 @@ def command(
         quiet,
     )
     for path in (output, picture, attention):
-        if path is not None and not path.is_dir():
-            request.check_free(path)
+        if path is not None:
+            check_writable(path)
+            if not path.is_dir():
+                request.check_free(path)
     opened = Bundle.open(bundle)
     task = str(opened.manifest["pipeline"].get("name"))
     if task not in TASKS:

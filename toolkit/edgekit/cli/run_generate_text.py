@@ -6,7 +6,8 @@ import sys
 
 from edgekit.bundle import Bundle
 from edgekit.cli.run import RunRequest
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import UsageError
+from edgekit.files import read_text
 from edgekit.report import bytes_text, print_json
 from edgekit_runtime import Session
 from edgekit_runtime.generate import Generation, TextGenerator
@@ -41,27 +42,29 @@ def run(bundle: Bundle, request: RunRequest) -> None:
         if not request.as_json:
             print(flush=True)
     if request.attention is not None:
-        _draw(generator, generator.encode(prompt) + went.tokens, request)
+        _draw(generator, generator.encode(prompt), went.tokens, request)
     if request.as_json:
         print_json({"prompt": prompt, "text": went.text, "reason": went.reason, **measures(bundle, went)})
     elif not request.quiet:
         print(f"\n{_summary(bundle, went)}")
         if request.attention is not None:
             print(f"Written: {request.attention}")
+        print(f"Next: edgekit evaluate {bundle.path} --data TEXT.txt")
 
 
 def _prompt(request: RunRequest) -> str:
-    if (request.prompt is None) == (not request.inputs) or len(request.inputs) > 1:
-        raise UsageError("this bundle goes on with a text: give it with --prompt TEXT, or one --input FILE.txt.")
+    if request.prompt is not None and request.inputs:
+        raise UsageError("--prompt and --input were both given, and this bundle goes on with one text: leave one out.")
+    if len(request.inputs) > 1:
+        raise UsageError(f"{len(request.inputs)} files were given with --input: this bundle goes on with one text.")
     if request.prompt is not None:
         return request.prompt
+    if not request.inputs:
+        raise UsageError("this bundle goes on with a text: give it with --prompt TEXT, or one --input FILE.txt.")
     path = request.inputs[0]
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UsageError(f"there is no file {path}: give the prompt in a .txt file, or with --prompt.") from error
-    except UnicodeDecodeError as error:
-        raise EdgekitError(f"{path} is not UTF-8 text (byte {error.start}): convert it.") from error
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}: give the prompt in a .txt file, or with --prompt.")
+    return read_text(path, "this bundle takes a prompt, with --prompt TEXT or from a .txt file in UTF-8")
 
 
 def measures(bundle: Bundle, went: Generation) -> dict[str, int | float | None]:
@@ -120,19 +123,20 @@ def _check_maps(bundle: Bundle, request: RunRequest) -> None:
     assert request.attention is not None
     if request.attention.suffix.lower() != ".png":
         raise UsageError(f"{request.attention} is not the name of a picture: let it end in .png.")
-    layers, heads = find_method(bundle).outputs[0].shape[:2]
+    layers, heads = find_method(bundle).outputs[0].shape[1:3]
     for name, value, most in (("layer", request.layer or 1, layers), ("head", request.head or 1, heads)):
         if value > most:
             raise UsageError(f"--{name} {value}: the model has {most} {name}s.")
 
 
-def _draw(generator: TextGenerator, tokens: list[int], request: RunRequest) -> None:
+def _draw(generator: TextGenerator, prompt: list[int], generated: list[int], request: RunRequest) -> None:
     from edgekit.attention_pictures import draw_attention
     from edgekit.pipelines.attention_maps import attention_map
 
     assert request.attention is not None
     layer, head = request.layer or 1, request.head or 1
+    tokens = prompt + generated
     found = attention_map(generator, tokens, layer - 1, head - 1)
-    words = [generator.tokenizer.decode([token]) for token in tokens[: len(found.sparse)]]
+    words = [generator.tokenizer.name(token) for token in tokens]
     title = f"{generator.session.path.name}, layer {layer}, head {head}"
-    draw_attention(found, words, request.attention, title)
+    draw_attention(found, words, len(prompt), request.attention, title)

@@ -30,7 +30,11 @@ from edgekit.cli.options import (
 )
 @click.option("--epochs", type=click.IntRange(1, 100_000), help="Default: the model's.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model or of its training."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of model or training; `edgekit list settings` shows them.",
 )
 @variant_option
 @seed_option

@@ -27,7 +27,8 @@ def command(bundle: Path, as_json: bool, quiet: bool) -> None:
 
     errors, failures = verify_bundle(Session(opened), find_recipe(str(opened.manifest["recipe"])))
     if as_json:
-        print_json({"outputs": [error.to_dict() for error in errors], "failures": failures, "files": "unchanged"})
+        outputs = [error.to_dict() for error in errors]
+        print_json({"outputs": outputs, "failures": failures, "passed": not failures, "files": "unchanged"})
     else:
         rows = [
             (

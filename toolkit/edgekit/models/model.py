@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +70,23 @@ class Request:
     sizes: tuple[tuple[int, int], ...] = ()
     seed: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def custom_variant(checkpoint: Path | None, known: Iterable[str]) -> str:
+    """The variant's name of a checkpoint whose shape has none: its own, so that bundles of several lie side by side.
+
+    Args:
+        checkpoint: a file, a folder, or a hub's name of it; None where it has no place.
+        known: names of variants, which it must not be mistaken for.
+
+    Returns:
+        Of a-z, 0-9 and "-"; "custom" where nothing else is left.
+    """
+    if checkpoint is None:
+        return "custom"
+    name = checkpoint.stem if checkpoint.is_file() else checkpoint.resolve().name
+    words = "-".join(re.findall(r"[a-z0-9]+", name.lower()))
+    return f"custom-{words}" if words in known else words or "custom"
 
 
 class Model(ABC):

@@ -1,7 +1,7 @@
 """What `edgekit train` and `edgekit evaluate` ask of a model's package.
 
 A package of the zoo has a module `train` with `train_entities(TrainRequest)` and a module `evaluation` with
-`evaluate(EvaluateRequest)`.
+`evaluate(EvaluateRequest)`; `train`, and `model` for the export, say with `list_settings()` what `--set` takes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Progress(Protocol):
     """Where long work says how far it is."""
 
-    def start(self, label: str, total: int) -> None: ...
+    def start(self, label: str, total: int, units: str = "steps") -> None: ...
     def step(self, note: str, advance: int = 1) -> None: ...
     def done(self, note: str = "done") -> None: ...
     def say(self, text: str) -> None: ...

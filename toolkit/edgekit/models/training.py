@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import ctypes
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import replacing
 
 
@@ -21,6 +21,47 @@ class Stateful(Protocol):
 
     def state_dict(self) -> Any: ...
     def load_state_dict(self, state_dict: Any) -> Any: ...
+
+
+class OtherRunError(UsageError):
+    """A state is of a run with other data or settings.
+
+    Args:
+        path: of the state.
+        differing: what differs, as of `differences`.
+        states: all states of that run; they are to be deleted together.
+    """
+
+    def __init__(self, path: Path, differing: str, states: Sequence[Path]) -> None:
+        self.path, self.differing = path, differing
+        super().__init__(
+            f"{path} belongs to a run with other data or settings ({differing}): repeat that run's to resume it, "
+            f"or delete {', '.join(map(str, states))} to start again."
+        )
+
+
+def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Which values differ, by name, such as "seed 0 there, 1 now"; digests of data are named only."""
+    found = []
+    before, after = _flat(there), _flat(now)
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            digest = all(value is None or (isinstance(value, str) and len(value) == 64) for value in (old, new))
+            found.append(f"{name} is another" if digest else f"{name} {_text(old)} there, {_text(new)} now")
+    return "; ".join(found)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of nested mappings by their own names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value) if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _text(value: object) -> str:
+    return "none" if value is None else str(value)
 
 
 class TrainingState:
@@ -56,17 +97,15 @@ class TrainingState:
         """Epochs already done; 0 when there is no state.
 
         Raises:
-            EdgekitError: the state is damaged, or of a run with other data or settings.
+            OtherRunError: the state is of a run with other data or settings.
+            EdgekitError: it is damaged.
         """
         if not path.exists():
             return 0
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["run"] != self.run:
-                raise EdgekitError(
-                    f"{path} belongs to a run with other data or settings: delete it to start again, "
-                    f"or repeat that run's settings to resume it."
-                )
+                raise OtherRunError(path, differences(state["run"], self.run), [path])
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
             self.generator.set_state(state["random"])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from edgekit.models.cost import Cost
     from edgekit.models.model import Model, Request
+    from edgekit.models.settings import Setting
     from edgekit.models.tasks import EvaluateRequest, Evaluation, TrainRequest
 
 
@@ -48,6 +49,14 @@ class ZooEntry:
         self._check_variant(request.variant)
         evaluation: Evaluation = importlib.import_module(f"{self.package}.evaluation").evaluate(request)
         return evaluation
+
+    def settings(self) -> dict[str, list[Setting]]:
+        """What `--set` takes, by command."""
+        modules = {"export": "model", "train": "train"}
+        return {
+            command: importlib.import_module(f"{self.package}.{module}").list_settings()
+            for command, module in modules.items()
+        }
 
     def cost(self, variant: str) -> Cost:
         """Parameters and multiply-accumulates of a variant at its default size; needs neither checkpoint nor torch."""

@@ -68,8 +68,8 @@ def attention_map(generator: TextGenerator, tokens: list[int], layer: int, head:
     for start in range(0, len(tokens), settings.chunk):
         part = np.array(tokens[start : start + settings.chunk])
         found = generator.session.run(part, np.array(start), method=METHOD)
-        parts.append([torch.from_numpy(array[layer]) for array in found])
-    scores, q, k = (torch.cat(pieces, 1) for pieces in zip(*parts, strict=True))
+        parts.append([torch.from_numpy(array[:, layer]) for array in found])
+    scores, q, k = (torch.cat(pieces).transpose(0, 1) for pieces in zip(*parts, strict=True))
     chosen = chosen_tokens(scores, 0, settings.k_budget)[head]
     weights = (q[head] @ k[head].T).masked_fill(~chosen, -torch.inf).softmax(-1)
     sparse = torch.where(chosen.any(-1, keepdim=True), weights, 0)

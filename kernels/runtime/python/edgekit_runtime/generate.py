@@ -86,7 +86,6 @@ class TextGenerator:
     def __init__(self, session: Session) -> None:
         self.session = session
         self._native = _native.TextGenerator(session._native)
-        self.tokenizer = Tokenizer.of(self._native.tokenizer)
         context, chunk, vocabulary, end, k_budget, begin, longest = self._native.settings
         self.settings = TextSettings(
             context,
@@ -97,6 +96,7 @@ class TextGenerator:
             begin if begin >= 0 else None,
             longest or None,
         )
+        self.tokenizer = Tokenizer.of(self._native.tokenizer, self.settings.begin)
         self._current: Generation | None = None
         # A started text may ask for the interpreter to call `take`: it ends before the interpreter does.
         weakref.finalize(self, _end, self._native)

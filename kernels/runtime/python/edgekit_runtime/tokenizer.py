@@ -14,18 +14,23 @@ class Tokenizer:
     Args:
         path: a tokenizer.json.
 
+    Attributes:
+        begin: the token in front of every text; None where there is none. A bundle's settings know it, not the file.
+
     Raises:
         EdgekitError: it is missing or damaged, or no byte-level BPE.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._native = _native.Tokenizer(os.fspath(path))
+        self.begin: int | None = None
 
     @classmethod
-    def of(cls, native: _native.Tokenizer) -> Tokenizer:
+    def of(cls, native: _native.Tokenizer, begin: int | None) -> Tokenizer:
         """One that is loaded already."""
         tokenizer = cls.__new__(cls)
         tokenizer._native = native
+        tokenizer.begin = begin
         return tokenizer
 
     @property
@@ -44,6 +49,10 @@ class Tokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of token ids, without special tokens."""
         return self._native.decode(list(tokens))
+
+    def name(self, token: int) -> str:
+        """One token as text; its number where it is none, as a special one."""
+        return self.decode([token]) or str(token)
 
     def stream(self) -> TextStream:
         """Text of tokens that come one by one."""

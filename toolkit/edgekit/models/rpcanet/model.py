@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,15 @@ from torch import Tensor, nn
 from edgekit.errors import UsageError
 from edgekit.files import sha256_of
 from edgekit.images import MAX_PIXELS, MIN_SIDE
-from edgekit.models.model import Method, Metric, Model, Predict, Request
-from edgekit.models.settings import read_settings
+from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
+from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime.images import Gray, Mask
 from edgekit_runtime.segment import Map
 from edgekit_runtime.tensors import Array, MethodSpec, TensorSpec
 
-from .checkpoint import Checkpoint, load_checkpoint
-from .config import DEFAULT_SIZE
+from .checkpoint import CUSTOM, Checkpoint, load_checkpoint
+from .config import DEFAULT_SIZE, VARIANTS
 from .data import Dataset, load_dataset
 from .generator import generate_frames
 from .inference import DeviceRPCANet, output_names, precise_modules
@@ -37,8 +38,17 @@ CALIBRATION_FRAMES = 8
 METRIC_FRAMES = 16
 #: Frames to evaluate on where there is no data.
 GENERATED_FRAMES = 16
-#: What `--set` changes at export, with the kind of its value.
-SETTINGS = {"stage_outputs": "bool"}
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What `--set` changes at export.
+
+    Attributes:
+        stage_outputs: give background, objects and restored image of every stage as well.
+    """
+
+    stage_outputs: bool = False
 
 
 def load(request: Request) -> RPCANetModel:
@@ -57,9 +67,16 @@ def load(request: Request) -> RPCANetModel:
             )
         checkpoint = load_checkpoint(path, request.variant)
         digest = sha256_of(path)
-    options = read_settings(request.settings, SETTINGS)
+    if checkpoint.variant == CUSTOM:
+        checkpoint = replace(checkpoint, variant=custom_variant(request.checkpoint, VARIANTS))
+    options = read_settings(request.settings, settable(ExportSettings))
     dataset = _dataset(request, checkpoint)
     return RPCANetModel(checkpoint, dataset, request.sizes, request.batches, request.seed, digest, **options)
+
+
+def list_settings() -> list[Setting]:
+    """What `--set` takes at export."""
+    return describe_settings(ExportSettings)
 
 
 def _dataset(request: Request, checkpoint: Checkpoint) -> Dataset | None:

@@ -9,7 +9,7 @@ import torch
 
 from edgekit.errors import UsageError
 from edgekit.files import write_text
-from edgekit.models.settings import read_settings, settable
+from edgekit.models.settings import DEVICE, Setting, describe_settings, read_settings, settable
 from edgekit.models.tasks import TrainRequest
 
 from .card import card_text
@@ -23,6 +23,11 @@ from .training import EpochReport, TrainingOptions, train
 
 #: What `--set` changes: how to train, and torch's name of the device to train on.
 SETTINGS = settable(TrainingOptions, ("epochs", "seed")) | {"device": "str"}
+
+
+def list_settings() -> list[Setting]:
+    """What `--set` takes at training."""
+    return [*describe_settings(TrainingOptions, ("epochs", "seed")), DEVICE]
 
 
 def train_entities(request: TrainRequest) -> list[Path]:
@@ -42,7 +47,7 @@ def train_entities(request: TrainRequest) -> list[Path]:
             raise UsageError(f"{path} exists: choose another file with -o, or train again with --force.")
         request.progress.say(f"{path} exists: skipped (--force trains it again).")
         return [path]
-    request.progress.start(f"rpcanet {variant}", options.epochs)
+    request.progress.start(f"rpcanet {variant}", options.epochs, "epochs")
     done = 0
 
     def on_epoch(report: EpochReport) -> None:

@@ -76,7 +76,11 @@ def load_checkpoint(source: Path) -> Checkpoint:
     if source.is_file():
         return _load_file(source)
     folder = source if source.is_dir() else download(str(source))
-    config = OPTConfig.from_hf(read_config(folder))
+    values = read_config(folder)
+    try:
+        config = OPTConfig.from_hf(values)
+    except EdgekitError as error:
+        raise EdgekitError(f"{folder / 'config.json'}: {error}") from error
     tensors = standard_names(read_tensors(folder))
     where = f"the checkpoint {folder}"
     module = build(config, find_sea(tensors, where), tensors, where)

@@ -91,10 +91,10 @@ class OPTConfig:
             EdgekitError: it is of another model, lacks a size, or asks for what is not implemented.
         """
         if values.get("model_type") != "opt":
-            raise EdgekitError(f"OPT: the config.json is of model_type {values.get('model_type')!r}, not 'opt'.")
+            raise EdgekitError(f"OPT: model_type is {values.get('model_type')!r}, only 'opt' is implemented.")
         for name, wanted in _FIXED.items():
             if values.get(name, wanted) != wanted:
-                raise EdgekitError(f"OPT: {name} is {values[name]!r} in config.json, only {wanted!r} is implemented.")
+                raise EdgekitError(f"OPT: {name} is {values[name]!r}, only {wanted!r} is implemented.")
         found = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         found.setdefault("do_layer_norm_before", True)
         if found.get("word_embed_proj_dim") is None and "hidden_size" in found:

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import UsageError
+from edgekit.files import read_text
 from edgekit.tokenizer import Tokenizer
 
 #: Files whose name has this word are never trained on when a folder is given.
@@ -55,15 +57,26 @@ def load_corpus(path: Path) -> Corpus:
     return Corpus(name, _read(train, path) if train else (), _read(test, path))
 
 
+class Encoder(Protocol):
+    """A tokenizer, of training or of a bundle."""
+
+    begin: int | None
+
+    def encode(self, text: str) -> list[int]: ...
+
+
 def documents(tokenizer: Tokenizer, texts: Iterable[str]) -> list[Tensor]:
     """The tokens of each text, int64, to train on: the end of a document follows where the tokenizer has one."""
     end = [] if tokenizer.end is None else [tokenizer.end]
     return [torch.tensor(tokenizer.encode(text) + end, dtype=torch.int64) for text in texts]
 
 
-def token_stream(tokenizer: Tokenizer, texts: Iterable[str]) -> Tensor:
-    """The tokens of texts one after the other, int64, to measure on."""
-    return torch.cat([torch.tensor(tokenizer.encode(text), dtype=torch.int64) for text in texts])
+def token_stream(tokenizer: Encoder, texts: Iterable[str]) -> Tensor:
+    """The tokens of texts one after the other, int64, to measure on; first the one that begins a text, if there is."""
+    tokens = [] if tokenizer.begin is None else [tokenizer.begin]
+    for text in texts:
+        tokens += tokenizer.encode(text)
+    return torch.tensor(tokens, dtype=torch.int64)
 
 
 def hold_out(texts: Iterable[Tensor], share: float) -> tuple[Tensor, Tensor]:
@@ -73,14 +86,7 @@ def hold_out(texts: Iterable[Tensor], share: float) -> tuple[Tensor, Tensor]:
 
 
 def _read(files: Iterable[Path], where: Path) -> tuple[str, ...]:
-    texts = []
-    for file in files:
-        try:
-            texts.append(file.read_text(encoding="utf-8"))
-        except UnicodeDecodeError as error:
-            raise EdgekitError(
-                f"{file} is not UTF-8 text (byte {error.start}): convert it, or leave it out."
-            ) from error
+    texts = tuple(read_text(file, "convert it, or leave it out") for file in files)
     if not any(text.strip() for text in texts):
-        raise UsageError(f"{where} holds no text.")
-    return tuple(texts)
+        raise UsageError(f"{where} holds no text: give .txt files with some words in them.")
+    return texts

@@ -31,6 +31,8 @@ NOTES = (
     "once. Per word: the summed negative log-likelihood over the words between white space, which models of different "
     "tokenizers share.",
 )
+#: A text of fewer words tells little.
+FEW_WORDS = 1000
 #: Budgets k that are measured besides the one that was trained.
 BUDGETS = (16, 32, 64)
 
@@ -49,21 +51,27 @@ def evaluate(request: EvaluateRequest) -> Evaluation:
     corpus = load_corpus(request.data)
     if request.session is not None:
         rows = [_bundle_row("bundle", request.session, corpus.test, None, request.progress)]
-        return Evaluation(ResultTable(COLUMNS, rows), notes=NOTES)
+        return _evaluation(rows)
     with shipped_or(request.checkpoint, *SHIPPED) as path:
         checkpoint = load_checkpoint(path)
     if request.variant is not None and find_config(request.variant) != checkpoint.module.config:
         raise UsageError(f"the checkpoint {request.checkpoint} is not of variant {request.variant!r}: leave it out.")
     name = str(checkpoint.training.get("stage", "eager"))
     count = window_count(checkpoint, corpus.test)
-    request.progress.start("evaluate", count)
-    rows = result_rows(name, checkpoint, corpus.test, lambda done: request.progress.step("windows", done))
+    request.progress.start("evaluate", count, "windows")
+    rows = result_rows(name, checkpoint, corpus.test, lambda done: request.progress.step("perplexity", done))
     request.progress.done()
     model = SEAOPTModel(checkpoint, text=corpus.test, seed=request.seed)
     context = checkpoint.module.config.max_position_embeddings
     for recipe, session in request.sessions(model).items():
         rows.append(_bundle_row(f"{name}, {recipe} bundle", session, corpus.test, context, request.progress))
-    return Evaluation(ResultTable(COLUMNS, rows), notes=NOTES)
+    return _evaluation(rows)
+
+
+def _evaluation(rows: list[dict[str, Any]]) -> Evaluation:
+    words = rows[0]["words"]
+    little = f"Warning: the text has {words} words, too little to tell systems apart: give {FEW_WORDS} or more."
+    return Evaluation(ResultTable(COLUMNS, rows), notes=(*NOTES, little) if words < FEW_WORDS else NOTES)
 
 
 def _bundle_row(
@@ -74,8 +82,8 @@ def _bundle_row(
     context = context or generator.settings.context
     tokens = token_stream(generator.tokenizer, texts)
     words = sum(count_words(text) for text in texts)
-    progress.start(name, len(windows(tokens, context)))
-    found = program_likelihood(generator, tokens, context, lambda done: progress.step("windows", done))
+    progress.start(name, len(windows(tokens, context)), "windows")
+    found = program_likelihood(generator, tokens, context, lambda done: progress.step("perplexity", done))
     progress.done()
     return _row(name, generator.settings.k_budget, context, found, words)
 

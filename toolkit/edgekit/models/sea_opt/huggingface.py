@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.files import read_json_object
 
 #: Weights by preference: one file, or an index of several.
 WEIGHTS = (
@@ -34,7 +34,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise EdgekitError(f"{folder} has no config.json: give a folder as transformers' save_pretrained writes it.")
-    return _json(path)
+    return read_json_object(path)
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -48,7 +48,7 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
         raise EdgekitError(f"{folder} has no weights: one of {', '.join(WEIGHTS)} is needed.")
     files = [found]
     if found.suffix == ".json":
-        places = _json(found).get("weight_map")
+        places = read_json_object(found).get("weight_map")
         if not isinstance(places, dict) or not all(_is_name(name) for name in places.values()):
             raise EdgekitError(f"{found} has no weight_map with names of files in its folder: copy it again.")
         files = [folder / name for name in sorted(set(places.values()))]
@@ -73,7 +73,14 @@ def download(name: str) -> Path:
         raise UsageError(
             f"there is no folder {name}, and to fetch it from a hub needs a package: pip install huggingface_hub."
         ) from error
-    beside = ["config.json", "vocab.json", "merges.txt", "tokenizer.json"]
+    beside = [
+        "config.json",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    ]
     try:
         folder = Path(snapshot_download(name, allow_patterns=[*beside, "model*.safetensors", WEIGHTS[1]]))
         if not any((folder / weights).is_file() for weights in WEIGHTS[:2]):
@@ -84,16 +91,6 @@ def download(name: str) -> Path:
             f"download it elsewhere and give its folder."
         ) from error
     return folder
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EdgekitError(f"{path} is damaged: copy it again.") from error
-    if not isinstance(values, dict):
-        raise EdgekitError(f"{path} is damaged: copy it again.")
-    return values
 
 
 def _is_name(name: object) -> bool:

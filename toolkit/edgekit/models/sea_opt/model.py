@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
-from edgekit.models.model import Method, Metric, Model, Predict, Request
-from edgekit.models.settings import read_settings, settable
+from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
+from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime import generate
 from edgekit_runtime.generate import TextSettings
@@ -25,7 +25,7 @@ from .config import VARIANTS
 from .data import load_corpus, token_stream
 from .opt import OPT
 from .perplexity import chunked_likelihood
-from .program import AttentionMaps, DeviceOPT, Extend, Reset
+from .program import AttentionMaps, DeviceOPT, Extend, Reset, by_token
 from .state import ModelState
 
 #: What verification feeds: a whole chunk, a ragged one of so many tokens, and so many single ones.
@@ -59,10 +59,16 @@ def load(request: Request) -> SEAOPTModel:
     with shipped_or(request.checkpoint, *SHIPPED) as path:
         checkpoint = load_checkpoint(path)
         digest = sha256_of(path) if path.is_file() else None
-    model = SEAOPTModel(checkpoint, settings, _text(request), request.seed, digest)
+    name = custom_variant(request.checkpoint, VARIANTS)
+    model = SEAOPTModel(checkpoint, settings, _text(request), request.seed, digest, name)
     if request.variant is not None and model.variant.removesuffix("-dense") != request.variant:
         raise UsageError(f"the checkpoint is of variant {model.variant!r}, not {request.variant!r}: leave it out.")
     return model
+
+
+def list_settings() -> list[Setting]:
+    """What `--set` takes at export."""
+    return describe_settings(ExportSettings)
 
 
 def _text(request: Request) -> tuple[str, ...] | None:
@@ -78,6 +84,7 @@ class SEAOPTModel(Model):
         text: real text for verification and the metric; None for text that the model writes itself.
         seed: for what it writes.
         checkpoint_sha256: of the checkpoint's file.
+        name_of_shape: what a shape without a name of its own is called.
     """
 
     name = "sea-opt"
@@ -92,6 +99,7 @@ class SEAOPTModel(Model):
         text: Sequence[str] | None = None,
         seed: int = 0,
         checkpoint_sha256: str | None = None,
+        name_of_shape: str = "custom",
     ) -> None:
         if checkpoint.tokenizer is None:
             raise UsageError(
@@ -103,6 +111,7 @@ class SEAOPTModel(Model):
         self.text = text
         self.seed = seed
         self.checkpoint_sha256 = checkpoint_sha256
+        self.name_of_shape = name_of_shape
         longest = self.reference.config.max_position_embeddings
         self.context = longest if settings.context is None else settings.context
         if not 1 <= self.context <= longest:
@@ -116,7 +125,7 @@ class SEAOPTModel(Model):
     @property
     def variant(self) -> str:
         opt = self.reference.config
-        name = next((name for name, known in VARIANTS.items() if known == opt), "custom")
+        name = next((name for name, known in VARIANTS.items() if known == opt), self.name_of_shape)
         return name if self.reference.sea is not None else f"{name}-dense"
 
     @property
@@ -145,7 +154,7 @@ class SEAOPTModel(Model):
             heads, layers = opt.num_attention_heads, opt.num_hidden_layers
             cells = self.reference.sea.cells
             outputs = [
-                TensorSpec(name, (layers, heads, chunk, size), "float32", "by layer, head and token")
+                TensorSpec(name, (chunk, layers, heads, size), "float32", "by token, layer and head", dynamic=True)
                 for name, size in (("scores", cells), ("q", opt.head_size), ("k", opt.head_size))
             ]
             spec = MethodSpec("attention_maps", (tokens, position), tuple(outputs))
@@ -203,6 +212,8 @@ class SEAOPTModel(Model):
             vocabulary=opt.vocab_size,
             end=self.tokenizer.end,
             k_budget=None if sea is None else sea.k_budget,
+            begin=self.tokenizer.begin,
+            longest=opt.max_position_embeddings,
         )
         return {"name": generate.NAME, **settings.to_dict()}
 
@@ -224,7 +235,8 @@ class SEAOPTModel(Model):
         """Text that the eager model writes, as long as the metric and verification want it."""
         wanted = min(self.context, max(METRIC_TOKENS, self.chunk + RAGGED + SINGLE) + 1)
         generator = torch.Generator().manual_seed(self.seed)
-        tokens = torch.tensor([self.tokenizer.end or 0])
+        first = self.tokenizer.end if self.tokenizer.begin is None else self.tokenizer.begin
+        tokens = torch.tensor([first or 0])
         state: ModelState = self.reference.new_state(self.context)
         with torch.no_grad():
             while len(tokens) < wanted:
@@ -271,5 +283,5 @@ class _WholeMaps(_WholeSequence):
             assert attended.scores is not None
             parts = (attended.scores, attended.q, attended.k)
             found.append([part[0, :, int(position) :] for part in parts])
-        scores, q, k = (torch.stack(parts) for parts in zip(*found, strict=True))
+        scores, q, k = (by_token(list(parts)) for parts in zip(*found, strict=True))
         return scores, q, k

@@ -93,8 +93,8 @@ class Reset(nn.Module):
 
 
 class AttentionMaps(nn.Module):
-    """As `Extend`, but gives what attention did in every layer: scores (layers, H, T, K), and q and k
-    (layers, H, T, d), q scaled; float32."""
+    """As `Extend`, but gives what attention did in every layer: scores (T, layers, H, K), and q and k
+    (T, layers, H, d), q scaled; float32."""
 
     def __init__(self, device: DeviceOPT) -> None:
         super().__init__()
@@ -103,8 +103,13 @@ class AttentionMaps(nn.Module):
     def forward(self, tokens: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         traces: list[list[Traced]] = [[] for _ in self.device.states]
         self.device.hidden(tokens, position, traces)
-        q, k, scores = (torch.stack(parts) for parts in zip(*(trace[0] for trace in traces), strict=True))
+        q, k, scores = (by_token(list(parts)) for parts in zip(*(trace[0] for trace in traces), strict=True))
         return scores, q, k
+
+
+def by_token(layers: list[Tensor]) -> Tensor:
+    """One tensor (T, layers, H, n) of one (H, T, n) a layer: what has a dynamic size comes first."""
+    return torch.stack(layers).permute(2, 0, 1, 3).contiguous()
 
 
 class _StateBuffers(nn.Module):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ import torch
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import write_text
-from edgekit.models.settings import read_settings, settable
+from edgekit.models.settings import DEVICE, Setting, describe_settings, read_settings, settable
 from edgekit.models.tasks import Progress, TrainRequest
+from edgekit.models.training import OtherRunError, differences
 from edgekit.tokenizer import Tokenizer
 
 from .card import card_text
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import VARIANTS, OPTConfig, SEAConfig, find_config, sea_config
 from .data import Corpus, documents, hold_out, load_corpus
-from .evaluation import result_rows
+from .evaluation import result_rows, window_count
 from .opt import OPT
 from .training import STAGES, EpochReport, StageName, Streams, Trained, TrainingOptions, distil, train_teacher
 
@@ -27,6 +29,18 @@ OPT_SETTINGS = settable(OPTConfig)
 SEA_SETTINGS = settable(SEAConfig, ("positions",))
 TRAINING_SETTINGS = settable(TrainingOptions, ("epochs", "seed"))
 OTHER_SETTINGS = {"device": "str", "teacher": "str", "tokenizer": "str"}
+
+
+def list_settings() -> list[Setting]:
+    """What `--set` takes at training."""
+    return [
+        *describe_settings(OPTConfig),
+        *describe_settings(SEAConfig, ("positions",)),
+        *describe_settings(TrainingOptions, ("epochs", "seed")),
+        DEVICE,
+        Setting("teacher", "text", "none", "a dense checkpoint to distil from, instead of training one."),
+        Setting("tokenizer", "text", "none", "a folder with a tokenizer, instead of one that is trained on the text."),
+    ]
 
 
 @dataclass(frozen=True)
@@ -66,20 +80,61 @@ def train_entities(request: TrainRequest) -> list[Path]:
     if path.exists() and not request.force:
         if single:
             raise UsageError(f"{path} exists: choose another file with -o, or train again with --force.")
+        if differing := _differing(load_checkpoint(path), plan, corpus):
+            raise UsageError(
+                f"{path} was trained with other settings ({differing}): choose another folder with -o, "
+                f"or train again with --force."
+            )
         request.progress.say(f"{path} exists: skipped (--force trains it again).")
         return [path]
-    checkpoints = _stages(plan, corpus, path, request.progress)
+    try:
+        checkpoints = _stages(plan, corpus, path, request.progress)
+    except OtherRunError as error:
+        states = [state for name in STAGES if (state := _state(path, name)).exists()]
+        raise OtherRunError(error.path, error.differing, states) from error
     paths = {name: path if name == "student" else path.with_suffix(f".{name}.safetensors") for name in checkpoints}
     for name, checkpoint in checkpoints.items():
         save_checkpoint(checkpoint, paths[name])
     saved = {name: load_checkpoint(place) for name, place in paths.items()}
     tested = corpus.test if corpus.test is not corpus.train else ()
-    rows = [row for name, checkpoint in saved.items() if tested for row in result_rows(name, checkpoint, tested)]
+    rows = [row for name, checkpoint in saved.items() for row in _measured(name, checkpoint, tested, request.progress)]
     write_text(path.with_suffix(".md"), card_text(saved["student"], rows, corpus.name, _command(request)))
     # Only now: a run that is stopped before its card is written goes on here.
     for name in STAGES:
         _state(path, name).unlink(missing_ok=True)
     return [*(place for name, place in paths.items() if name != "student"), path]
+
+
+def _settings(plan: Plan, corpus: Corpus) -> dict[str, Any]:
+    """What a training was asked for, for its checkpoints; the places of teacher and tokenizer do not matter."""
+    shape = {} if plan.teacher is not None else asdict(plan.opt)
+    names = {name: Path(given).name for name in ("teacher", "tokenizer") if (given := getattr(plan, name)) is not None}
+    sea = {name: getattr(SEAConfig(), name) for name in ("cells", "k_budget")} | plan.sea
+    return shape | sea | asdict(plan.options) | names | {"data": corpus.name}
+
+
+def _differing(there: Checkpoint, plan: Plan, corpus: Corpus) -> str:
+    """Which settings differ from those that a checkpoint was trained with."""
+    asked = _settings(plan, corpus)
+    made = there.training.get("settings")
+    if made is None:
+        # Checkpoints of older versions tell only these, and steps and context as they came out.
+        asked = {name: value for name, value in asked.items() if name not in ("steps", "context")}
+        made = {name: there.training[name] for name in asked if name in there.training}
+        asked = {name: asked[name] for name in made}
+    return differences(made, asked)
+
+
+def _measured(
+    name: StageName, checkpoint: Checkpoint, tested: Sequence[str], progress: Progress
+) -> list[dict[str, Any]]:
+    """Rows of the card's table; none where there is no test part."""
+    if not tested:
+        return []
+    progress.start(f"sea-opt {name}", window_count(checkpoint, tested), "windows")
+    rows = result_rows(name, checkpoint, tested, lambda done: progress.step("measuring on the test part", done))
+    progress.done("measured")
+    return rows
 
 
 def _stages(plan: Plan, corpus: Corpus, path: Path, progress: Progress) -> dict[StageName, Checkpoint]:
@@ -91,12 +146,22 @@ def _stages(plan: Plan, corpus: Corpus, path: Path, progress: Progress) -> dict[
     checkpoints: dict[StageName, Checkpoint] = {}
 
     def finish(trained: Trained, name: StageName) -> None:
-        checkpoints[name] = Checkpoint(trained.module, tokenizer, trained.training)
+        training = trained.training | {"settings": _settings(plan, corpus)}
+        checkpoints[name] = Checkpoint(trained.module, tokenizer, training)
         progress.done(f"held-out perplexity {trained.training['held_out_perplexity']:.2f}")
 
     def follow(name: StageName, epochs: int) -> dict[str, Any]:
-        progress.start(f"sea-opt {name}", epochs)
+        progress.start(f"sea-opt {name}", epochs, "epochs")
         done = 0
+
+        def on_begin(before: int) -> None:
+            nonlocal done
+            done = before
+            if before == epochs:
+                progress.say(f"{name}: finished before, all {epochs} epochs, as {_state(path, name)} has it")
+            elif before:
+                progress.say(f"{name}: goes on after epoch {before} of {epochs}, from {_state(path, name)}")
+            progress.step("", before)
 
         def on_epoch(report: EpochReport) -> None:
             nonlocal done
@@ -104,7 +169,7 @@ def _stages(plan: Plan, corpus: Corpus, path: Path, progress: Progress) -> dict[
             progress.step(note, report.epoch - done)
             done = report.epoch
 
-        return {"state_path": _state(path, name), "device": plan.device, "on_epoch": on_epoch}
+        return {"state_path": _state(path, name), "device": plan.device, "on_begin": on_begin, "on_epoch": on_epoch}
 
     if given is None:
         with torch.random.fork_rng(devices=[]):

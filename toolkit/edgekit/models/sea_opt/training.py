@@ -141,10 +141,11 @@ def train_teacher(
     options: TrainingOptions,
     state_path: Path,
     device: str = "cpu",
+    on_begin: Callable[[int], None] = lambda done: None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
 ) -> Trained:
     """Trains a dense module, given with new weights, on next tokens; see `distil` for the arguments."""
-    return _train("teacher", module, None, streams, options, state_path, device, on_epoch)
+    return _train("teacher", module, None, streams, options, state_path, device, on_begin, on_epoch)
 
 
 def distil(
@@ -154,6 +155,7 @@ def distil(
     options: TrainingOptions,
     state_path: Path,
     device: str = "cpu",
+    on_begin: Callable[[int], None] = lambda done: None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
 ) -> Trained:
     """Trains a student from a teacher, from the last finished epoch if `state_path` holds one.
@@ -165,6 +167,7 @@ def distil(
         options: how to train.
         state_path: where the state is kept after every epoch; the caller removes it when the result is safe.
         device: torch's name of it.
+        on_begin: told before the first epoch how many an earlier run has done.
         on_epoch: called after every epoch.
 
     Raises:
@@ -175,7 +178,9 @@ def distil(
         torch.manual_seed(options.seed)
         module = OPT(teacher.config, sea, options.dropout)
     module.load_state_dict(teacher.state_dict(), strict=False)
-    return _train("student" if sea else "control", module, teacher, streams, options, state_path, device, on_epoch)
+    return _train(
+        "student" if sea else "control", module, teacher, streams, options, state_path, device, on_begin, on_epoch
+    )
 
 
 def _train(
@@ -186,6 +191,7 @@ def _train(
     options: TrainingOptions,
     state_path: Path,
     device: str,
+    on_begin: Callable[[int], None],
     on_epoch: Callable[[EpochReport], None],
 ) -> Trained:
     longest = module.config.max_position_embeddings
@@ -199,7 +205,7 @@ def _train(
                 f"give more text, or set context lower."
             )
     with flushed_denormals():
-        return _run(stage, module, teacher, streams, options, context, state_path, device, on_epoch)
+        return _run(stage, module, teacher, streams, options, context, state_path, device, on_begin, on_epoch)
 
 
 def _run(
@@ -211,6 +217,7 @@ def _run(
     context: int,
     state_path: Path,
     device: str,
+    on_begin: Callable[[int], None],
     on_epoch: Callable[[EpochReport], None],
 ) -> Trained:
     generator = torch.Generator().manual_seed(options.seed)
@@ -232,7 +239,9 @@ def _run(
     kept: dict[str, Any] = {"best": {}, "best_perplexity": math.inf, "best_epoch": 0}
     state = TrainingState(run, generator, {"module": module, "optimizer": optimizer}, kept)
 
-    for epoch in range(state.load(state_path), epochs):
+    begun = state.load(state_path)
+    on_begin(begun)
+    for epoch in range(begun, epochs):
         total = 0.0
         module.train()
         for step in range(steps):

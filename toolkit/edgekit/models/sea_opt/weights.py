@@ -108,7 +108,10 @@ def build(config: OPTConfig, sea: SEAConfig | None, tensors: dict[str, Tensor], 
                 f"{tuple(expected[name].shape)} is needed for its configuration."
             )
         if not torch.isfinite(tensor).all():
-            raise EdgekitError(f"{where}: {name!r} has values that are not finite.")
+            raise EdgekitError(
+                f"{where}: {name!r} has values that are not finite: its training diverged, or it is damaged; take an "
+                f"earlier checkpoint, or copy it again."
+            )
     if head is not None and not torch.equal(head, tensors["model.decoder.embed_tokens.weight"]):
         raise EdgekitError(f"{where}: 'lm_head.weight' is not the word embedding, as it is in every OPT.")
     module.load_state_dict(tensors, strict=True, assign=True)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
-from edgekit.models.model import Method, Metric, Model, Predict, Request
-from edgekit.models.settings import refuse_settings
+from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
+from edgekit.models.settings import Setting, refuse_settings
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime import detect_anomalies
 from edgekit_runtime.detect_anomalies import FloatArray
@@ -47,7 +47,15 @@ def load(request: Request) -> StackVAEGModel:
     refuse_settings(request.settings, "stackvae-g")
     with shipped_or(request.checkpoint, "stackvae_g", SHIPPED) as path:
         checkpoint = load_checkpoint(path)
-        return StackVAEGModel(checkpoint, _entity(request, checkpoint), request.batches, request.seed, sha256_of(path))
+        entity, digest = _entity(request, checkpoint), sha256_of(path)
+    # Every checkpoint has channels of its own.
+    variant = "base" if request.checkpoint is None else custom_variant(request.checkpoint, ("base",))
+    return StackVAEGModel(checkpoint, entity, request.batches, request.seed, digest, variant)
+
+
+def list_settings() -> list[Setting]:
+    """What `--set` takes at export: nothing."""
+    return []
 
 
 def _entity(request: Request, checkpoint: Checkpoint) -> Entity | None:
@@ -90,7 +98,6 @@ class StackVAEGModel(Model):
     """One checkpoint, exported for some batch sizes."""
 
     name = "stackvae-g"
-    variant = "base"
     # 201 parameters; int8 there would put a floor of one quantization step under every residual.
     keep_fp32 = ("newest",)
 
@@ -101,13 +108,19 @@ class StackVAEGModel(Model):
         batches: tuple[int, ...] = (1,),
         seed: int = 0,
         checkpoint_sha256: str | None = None,
+        variant: str = "base",
     ) -> None:
         self.checkpoint = checkpoint
         self.entity = entity
         self.batches = batches
         self.seed = seed
         self.checkpoint_sha256 = checkpoint_sha256
+        self._variant = variant
         self._reference = _NewestStep(checkpoint.module).eval()
+
+    @property
+    def variant(self) -> str:
+        return self._variant
 
     @property
     def reference(self) -> nn.Module:

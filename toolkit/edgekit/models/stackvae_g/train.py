@@ -7,7 +7,7 @@ from typing import Any
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import write_text
-from edgekit.models.settings import read_settings, settable
+from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.tasks import TrainRequest
 
 from .card import card_text
@@ -23,6 +23,12 @@ from .training import EpochReport, TrainingOptions, progress_text, train
 #: What `--set` changes; channels come with the data.
 MODEL_SETTINGS = settable(StackVAEGConfig, ("channels",))
 TRAINING_SETTINGS = settable(TrainingOptions, ("epochs", "seed"))
+
+
+def list_settings() -> list[Setting]:
+    """What `--set` takes at training."""
+    shape = describe_settings(StackVAEGConfig, ("channels",))
+    return [*shape, *describe_settings(TrainingOptions, ("epochs", "seed"))]
 
 
 def train_entities(request: TrainRequest) -> list[Path]:
@@ -52,7 +58,7 @@ def train_entities(request: TrainRequest) -> list[Path]:
 def _train_entity(entity: Entity, path: Path, request: TrainRequest) -> None:
     config, options = _settings(len(entity.train.channels), request)
     state = path.with_suffix(".state")
-    request.progress.start(entity.name, options.epochs)
+    request.progress.start(entity.name, options.epochs, "epochs")
     done = 0
 
     def on_epoch(report: EpochReport) -> None:

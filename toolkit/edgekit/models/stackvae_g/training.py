@@ -38,7 +38,18 @@ CHANNEL_FLOOR = 1e-4
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train; the defaults are the authors', but for the number of epochs (theirs: 256)."""
+    """How to train; the defaults are the authors', but for the number of epochs (theirs: 256).
+
+    Attributes:
+        epochs: passes over the training windows.
+        batch: windows per step.
+        learning_rate: of Adam, at the start.
+        weight_decay: of Adam.
+        step_epochs: epochs after which the learning rate is lowered, again and again.
+        step_factor: by which it is multiplied then.
+        gradient_norm: gradients are clipped to it.
+        seed: for everything random.
+    """
 
     epochs: int = 30
     batch: int = 64
