@@ -7,4 +7,4 @@ from edgekit.native_log import captured_stderr
 with captured_stderr():
     import torchao  # noqa: F401
 
-    import edgekit_runtime._native
+    import edgekit_runtime._native  # noqa: F401

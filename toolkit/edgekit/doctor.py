@@ -29,6 +29,7 @@ PARTS = (
     "rich",
 )
 MIN_FREE_BYTES = 2 << 30
+INSTALL = "pip install ./kernels/runtime/python . (in the checkout)"
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _runtime() -> Finding:
 
 def _operators() -> Finding:
     """Loads the native operators, and says which instruction set they use."""
-    remedy = "pip install --force-reinstall --no-deps ./kernels/runtime/python . (in the checkout)"
+    remedy = INSTALL.replace("install", "install --force-reinstall --no-deps", 1)
     try:
         kernels = importlib.import_module("edgekit.kernels")
         return Finding("edgekit's operators", True, str(kernels.isa()), remedy)

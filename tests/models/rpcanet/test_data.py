@@ -62,7 +62,7 @@ def test_a_folder_per_part(tmp_path):
     assert names(load_dataset(folder).part("test")) == ["b"]
 
 
-@pytest.mark.parametrize("files", [("imgs/a.jpg", "labels/a.png"), ("a.jpg", "a_mask.png"), ("a.tif", "a_gt.png")])
+@pytest.mark.parametrize("files", [("imgs/a.jpg", "labels/a.png"), ("a.jpg", "a_mask.png"), ("a.bmp", "a_gt.png")])
 def test_pairs_without_parts(tmp_path, files: tuple[str, ...]):
     dataset = load_dataset(tree(tmp_path / "mine", *files))
     assert names(dataset.part("train")) == names(dataset.part("test")) == ["a"]
