@@ -62,9 +62,7 @@ def _packages() -> Iterator[Finding]:
     try:
         lines = metadata.requires("edgekit") or []
     except metadata.PackageNotFoundError:
-        yield Finding(
-            "edgekit", False, "not installed as a package", "pip install ./kernels/runtime/python . (in the checkout)"
-        )
+        yield Finding("edgekit", False, "not installed as a package", INSTALL)
         lines = []
     pins = {}
     for line in lines:
