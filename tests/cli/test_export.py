@@ -26,7 +26,7 @@ from edgekit.models.zoo import zoo
 
 from .refusals import refuse
 
-NAME = "stackvae-g-linux-x86_64-fp32"
+NAME = "stackvae-g-pump-linux-x86_64-fp32"
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def test_dry_run_writes_nothing(export, tmp_path):
     assert (result.code, result.err) == (0, "")
     flat = "".join(result.out.split())
     assert "stackvae-gint8forward_b8,forward_b1" in flat
-    assert f"{tmp_path}/out/stackvae-g-linux-x86_64-int8" in flat
+    assert f"{tmp_path}/out/stackvae-g-pump-linux-x86_64-int8" in flat
     (plan,) = json.loads(export("--dry-run", "--json").out)["planned"]
     assert plan == {"model": "stackvae-g", "recipe": "fp32", "methods": ["forward"], "path": f"{tmp_path}/out/{NAME}"}
     assert not (tmp_path / "out").exists()
