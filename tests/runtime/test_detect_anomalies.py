@@ -338,7 +338,7 @@ def test_each_channel_has_its_own_threshold():
 
 
 def test_settings_survive_a_manifest():
-    values = settings(neighbours=[[1, 2], [], [0]])
+    values = settings(neighbours=[[1, 2], [], [0]], channel_thresholds=[0.125, 0.25, 0.5])
     detector = Detector.from_dict({"name": "detect_anomalies", **values})
     assert detector.to_dict() == values
     assert detector.alarm_threshold == 1.0
