@@ -24,9 +24,9 @@ void check(bool fits) {
   if (!fits) throw nb::value_error("an array does not have one place for each channel or row");
 }
 
-class PythonDetector {
+class PythonAnomalyDetector {
  public:
-  explicit PythonDetector(const std::string &settings) : detector_(AnomalyDetector::read(settings.c_str())) {
+  explicit PythonAnomalyDetector(const std::string &settings) : detector_(AnomalyDetector::read(settings.c_str())) {
     if (!detector_) raise_last_error();
   }
 
@@ -48,9 +48,9 @@ class PythonDetector {
   AnomalyDetectorPointer detector_;
 };
 
-class PythonStream {
+class PythonAnomalyStream {
  public:
-  explicit PythonStream(AnomalyStreamPointer stream) : stream_(std::move(stream)) {}
+  explicit PythonAnomalyStream(AnomalyStreamPointer stream) : stream_(std::move(stream)) {}
 
   // (score, alarm, ranked, diagnosis), or nothing while rows are too few.
   std::optional<std::tuple<float, bool, std::vector<int>, const char *>> push(const Row &row,
@@ -77,9 +77,9 @@ class PythonStream {
   AnomalyStreamPointer stream_;
 };
 
-class PythonPipeline {
+class PythonAnomalyPipeline {
  public:
-  explicit PythonPipeline(nb::handle session) : pipeline_(AnomalyPipeline::make(&session_of(session))) {
+  explicit PythonAnomalyPipeline(nb::handle session) : pipeline_(AnomalyPipeline::make(&session_of(session))) {
     if (!pipeline_) raise_last_error();
   }
 
@@ -102,10 +102,10 @@ class PythonPipeline {
     if (!done) raise_last_error();
   }
 
-  PythonStream stream() {
+  PythonAnomalyStream stream() {
     AnomalyStreamPointer stream = pipeline_->stream();
     if (!stream) raise_last_error();
-    return PythonStream(std::move(stream));
+    return PythonAnomalyStream(std::move(stream));
   }
 
  private:
@@ -115,18 +115,18 @@ class PythonPipeline {
 }  // namespace
 
 void bind_detect_anomalies(nb::module_ &module) {
-  nb::class_<PythonDetector>(module, "AnomalyDetector")
+  nb::class_<PythonAnomalyDetector>(module, "AnomalyDetector")
       .def(nb::init<const std::string &>())
-      .def("rank", &PythonDetector::rank)
-      .def("diagnosis", &PythonDetector::diagnosis);
-  nb::class_<PythonStream>(module, "AnomalyStream")
-      .def("push", &PythonStream::push)
-      .def("reset", &PythonStream::reset);
-  nb::class_<PythonPipeline>(module, "AnomalyPipeline")
+      .def("rank", &PythonAnomalyDetector::rank)
+      .def("diagnosis", &PythonAnomalyDetector::diagnosis);
+  nb::class_<PythonAnomalyStream>(module, "AnomalyStream")
+      .def("push", &PythonAnomalyStream::push)
+      .def("reset", &PythonAnomalyStream::reset);
+  nb::class_<PythonAnomalyPipeline>(module, "AnomalyPipeline")
       .def(nb::init<nb::handle>(), nb::keep_alive<1, 2>())
-      .def("use_threshold", &PythonPipeline::use_threshold)
-      .def("detect", &PythonPipeline::detect)
-      .def("stream", &PythonPipeline::stream, nb::keep_alive<0, 1>());
+      .def("use_threshold", &PythonAnomalyPipeline::use_threshold)
+      .def("detect", &PythonAnomalyPipeline::detect)
+      .def("stream", &PythonAnomalyPipeline::stream, nb::keep_alive<0, 1>());
 }
 
 }  // namespace edgekit

@@ -6,9 +6,9 @@
 namespace edgekit {
 namespace {
 
-class PythonStream {
+class PythonTextStream {
  public:
-  explicit PythonStream(const PythonTokenizer &tokenizer) : stream_(tokenizer.get().stream()) {
+  explicit PythonTextStream(const PythonTokenizer &tokenizer) : stream_(tokenizer.get().stream()) {
     if (!stream_) raise_last_error();
   }
 
@@ -46,9 +46,9 @@ void bind_tokenizer(nb::module_ &module) {
       .def_prop_ro("size", [](const PythonTokenizer &self) { return self.get().size(); })
       .def("encode", &PythonTokenizer::encode)
       .def("decode", &PythonTokenizer::decode);
-  nb::class_<PythonStream>(module, "TextStream")
+  nb::class_<PythonTextStream>(module, "TextStream")
       .def(nb::init<const PythonTokenizer &>(), nb::keep_alive<1, 2>())
-      .def("text_of", &PythonStream::text_of);
+      .def("text_of", &PythonTextStream::text_of);
 }
 
 }  // namespace edgekit
