@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
@@ -83,7 +84,7 @@ def needed(elf: ELFFile) -> list[str]:
     return [str(tag.needed) for tag in _dynamic(elf) if tag.entry.d_tag == "DT_NEEDED"]
 
 
-def _dynamic(elf: ELFFile) -> list:
+def _dynamic(elf: ELFFile) -> list[Any]:
     return [
         tag for section in elf.iter_sections() if isinstance(section, DynamicSection) for tag in section.iter_tags()
     ]

@@ -1,0 +1,82 @@
+"""What a bundle carries: checked against the device beforehand, and run from a plain copy on an emulated one."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import edgekit
+from edgekit.bundle import Bundle
+from edgekit.devices.profile import load_profile
+from edgekit.errors import EdgekitError
+from edgekit.export.carried import check_libraries, check_operators
+from edgekit.export.native_files import missing_for, native_files
+from edgekit_runtime import Session
+
+#: Newer than anything that builds.
+NEW = "99.0"
+
+
+@pytest.fixture(scope="module")
+def here():
+    """This machine's files, and a device that takes them."""
+    return native_files(platform.machine()), replace(load_profile("linux-x86_64"), glibc=NEW)
+
+
+def test_the_files_of_this_machine_fit_it(here):
+    files, device = here
+    assert {"edgekit-run", "lib/libedgekit_runtime.so", "lib/libexecutorch.so"} <= set(files)
+    check_libraries(files, device)
+    check_operators(files, device, ["aten::add.out", "edgekit::sea_estimate.out"], ["XnnpackBackend"])
+
+
+def test_what_does_not_fit(here, tmp_path):
+    files, device = here
+    with pytest.raises(EdgekitError, match=r"needs glibc 2\.\d+, linux-x86_64 has 2\.2: build on an older system"):
+        check_libraries(files, replace(device, glibc="2.2"))
+    with pytest.raises(EdgekitError, match="EM_X86_64, linux-x86_64 is aarch64"):
+        check_libraries(files, replace(device, architecture="aarch64"))
+    fewer = {name: path for name, path in files.items() if "libexecutorch.so" not in name}
+    with pytest.raises(EdgekitError, match=r"needs libexecutorch\.so, which the bundle would not carry"):
+        check_libraries(fewer, device)
+    with pytest.raises(EdgekitError, match=r"no library for linux-x86_64 has aten::no_such\.out, NoDelegate"):
+        check_operators(files, device, ["aten::add.out", "aten::no_such.out"], ["NoDelegate"])
+
+
+def test_why_there_are_none(monkeypatch):
+    monkeypatch.delenv("ANDROID_NDK_HOME", raising=False)
+    assert "ANDROID_NDK_HOME" in missing_for(load_profile("android-arm64"))
+
+
+@pytest.mark.slow
+def test_a_bundle_runs_where_it_is_copied(tmp_path):
+    device = load_profile("raspberry-pi-5")
+    if reason := missing_for(device):
+        pytest.skip(reason)
+    if shutil.which("qemu-aarch64") is None:
+        pytest.skip("needs an emulator: apt install qemu-user")
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4)).eval()
+    made = edgekit.export_module(module, (torch.rand(1, 8),), device=device.name, recipe="fp32", output_dir=tmp_path)
+    copy = tmp_path / "on the device"
+    shutil.copytree(made.path, copy)
+    assert (copy / "edgekit-run").stat().st_mode & 0o111
+    Bundle.open(copy)
+    x = np.linspace(-1, 1, 8, dtype=np.float32)[None]
+    np.save(tmp_path / "x.npy", x)
+    command = ["qemu-aarch64", "-cpu", "cortex-a76", "-L", "/usr/aarch64-linux-gnu", str(copy / "edgekit-run")]
+    command += ["--input", str(tmp_path / "x.npy"), "--output", str(tmp_path / "answers"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
+    assert (done.returncode, done.stderr) == (0, "")
+    (written,) = (output["written"] for output in json.loads(done.stdout)["outputs"])
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(np.load(written), wanted, atol=1e-5)
+    np.testing.assert_allclose(Session(made).run(x)[0], wanted, atol=1e-5)
