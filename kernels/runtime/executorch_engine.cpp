@@ -42,17 +42,14 @@ void emit_log(et_timestamp_t, et_pal_log_level_t level, const char *, const char
   log(ours, message);
 }
 
+// Has the log go our way, in a process where ExecuTorch's Python package may have taken it meanwhile: it registers its own
+// table of functions when it is imported, and register_pal() tells every second caller on stderr.
 void start_runtime() {
-  static const bool started = [] {
-    et::register_pal(et::PalImpl::create(emit_log, __FILE__));
-    et::runtime_init();
-    return true;
-  }();
+  static const bool started = (et::runtime_init(), true);
   (void)started;
+  auto *functions = const_cast<et::PalImpl *>(et::get_pal_impl());
+  if (functions->emit_log_message != emit_log) functions->emit_log_message = emit_log;
 }
-
-// As soon as the library is loaded: who comes later takes the log over and is told of it on stderr.
-[[maybe_unused]] const bool kStarted = (start_runtime(), true);
 
 ScalarType scalar_type(DType dtype) {
   switch (dtype) {
@@ -161,6 +158,7 @@ class ExecutorchEngine final : public Engine {
 
   void load(size_t index) override {
     if (methods_[index]) return;
+    start_runtime();
     const MethodText &text = text_.methods[index];
     auto loaded = std::make_unique<LoadedMethod>(heap_);
     const et::MethodMeta meta = metadata(text);
