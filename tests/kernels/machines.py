@@ -93,13 +93,22 @@ class Machine:
 
 
 def build(folder: Path, *options: str) -> Path:
-    """Builds the libraries and the test programs."""
+    """Builds the operators and the test programs; not the session, which the wheel's tests are for."""
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     cmake = shutil.which("cmake", path=tools)
     if cmake is None or shutil.which("c++") is None:
         pytest.skip("the native tests need CMake (pip install cmake) and a C++ compiler")
     for command in (
-        [cmake, "-S", CHECKOUT, "-B", folder, "-DEDGEKIT_BUILD_TESTS=ON", f"-DPython_EXECUTABLE={sys.executable}"],
+        [
+            cmake,
+            "-S",
+            CHECKOUT,
+            "-B",
+            folder,
+            "-DEDGEKIT_BUILD_TESTS=ON",
+            "-DEDGEKIT_HEADERS=",
+            f"-DPython_EXECUTABLE={sys.executable}",
+        ],
         [cmake, "--build", folder, "--parallel", str(os.cpu_count())],
     ):
         command += options if "-S" in command else ()
