@@ -152,9 +152,10 @@ def _answer(session: Session, sample: Sample) -> list[Array]:
         return session.run(*sample.inputs, method=sample.method)
     except EdgekitError as error:
         outside = ", ".join(session.manifest["programs"][0]["operators"]) or "none"
+        # The folder is temporary: it says nothing to the user.
+        reason = str(error).removesuffix(".").replace(f" of {session.path}", "")
         raise EdgekitError(
-            f"{str(error).removesuffix('.')} (kernels outside the delegate: {outside}): rewrite the module without "
-            f"what they do not take."
+            f"{reason} (kernels outside the delegate: {outside}): rewrite the module without what they do not take."
         ) from error
 
 

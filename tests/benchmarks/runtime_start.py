@@ -20,13 +20,13 @@ from pathlib import Path
 from edgekit.export.native_files import native_files
 
 PYTHON = """
-import resource, sys
+import re, sys
 import numpy as np
 from edgekit_runtime import Session
 session = Session(sys.argv[1])
 method = session.methods[0]
 session.run(*(np.zeros(spec.shape, spec.dtype) for spec in method.inputs), method=method.name)
-print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
 """
 
 
