@@ -84,11 +84,10 @@ struct Session::Impl {
   }
 
   size_t index_of(const char *name) const {
-    std::string known;
-    for (size_t index = 0; index < methods.size(); ++index) {
+    for (size_t index = 0; index < methods.size(); ++index)
       if (std::strcmp(methods[index].name, name) == 0) return index;
-      known += (known.empty() ? "" : ", ") + std::string(methods[index].name);
-    }
+    std::string known;
+    for (const MethodSpec &method : methods) known += (known.empty() ? "" : ", ") + std::string(method.name);
     throw UsageFailure(format("there is no method '%s'; it has %s.", name, known.c_str()));
   }
 

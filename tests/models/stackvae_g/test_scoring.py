@@ -130,34 +130,3 @@ def test_the_threshold_of_ones_choice():
     middle = float(np.nanmedian(scores))
     chosen = detector(thresholds={"pot": 1e9, "mine": middle}, threshold="mine")
     np.testing.assert_array_equal(detect(values, chosen, mean_of_window).alarms, scores > middle)
-
-
-# Ranking and diagnosis
-
-
-def test_channels_are_ranked_by_their_error():
-    ranked = detector(4).ranked(np.array([0.1, 0.5, 0.1, 0.7], np.float32))
-    assert ranked.tolist() == [3, 1, 0, 2]  # equal errors keep their order
-
-
-@pytest.mark.parametrize(
-    ("errors", "expected"),
-    [
-        ([0.9, 0.05, 0.0, 0.0], "sensor"),  # the worst alone
-        ([0.9, 0.2, 0.0, 0.0], "systematic"),  # its neighbour too
-        ([0.9, 0.0, 0.2, 0.0], "sensor"),  # another, which is no neighbour
-        ([0.9, 0.1, 0.0, 0.0], "sensor"),  # the neighbour just at its threshold
-        ([0.0, 0.9, 0.0, 0.0], "sensor"),  # a channel is no neighbour of its own
-        ([0.0, 0.2, 0.0, 0.9], "sensor"),  # a channel without neighbours
-        ([0.3, 0.4, 0.9, 0.0], "systematic"),
-    ],
-)
-def test_diagnosis_looks_at_the_neighbours_of_the_worst(errors: list[float], expected: str):
-    graph = detector(4, neighbours=((0, 1), (1, 2), (0, 1), ()))
-    assert graph.diagnosis(np.array(errors, np.float32)) == expected
-
-
-def test_each_channel_has_its_own_threshold():
-    graph = detector(2, channel_thresholds=np.array([0.1, 0.5], np.float32))
-    assert graph.diagnosis(np.array([0.9, 0.4], np.float32)) == "sensor"
-    assert graph.diagnosis(np.array([0.4, 0.9], np.float32)) == "systematic"
