@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 #include <optional>
 
 #include "core/dtype.h"
@@ -35,21 +36,55 @@ namespace et = executorch::runtime;
 using executorch::aten::ScalarType;
 using executorch::extension::MmapDataLoader;
 
-// ExecuTorch's own log goes the way of ours.
-void emit_log(et_timestamp_t, et_pal_log_level_t level, const char *, const char *, size_t, const char *message,
-              size_t) {
+// What a kernel of ExecuTorch throws where it would end the process.
+struct Aborted {};
+
+// How deep the calling thread is in calls of ours. What ExecuTorch logs outside of them is somebody else's, such as its
+// Python package's, and goes the way that it would go without us.
+thread_local int calls = 0;
+et::PalImpl others = {};
+
+void emit_log(et_timestamp_t time, et_pal_log_level_t level, const char *file, const char *function, size_t line,
+              const char *message, size_t length) {
+  if (calls == 0) return others.emit_log_message(time, level, file, function, line, message, length);
   const LogLevel ours = level == kDebug ? LogLevel::debug : level == kInfo ? LogLevel::info : LogLevel::error;
   log(ours, message);
 }
 
-// Has the log go our way, in a process where ExecuTorch's Python package may have taken it meanwhile: it registers its own
-// table of functions when it is imported, and register_pal() tells every second caller on stderr.
-void start_runtime() {
-  static const bool started = (et::runtime_init(), true);
-  (void)started;
-  auto *functions = const_cast<et::PalImpl *>(et::get_pal_impl());
-  if (functions->emit_log_message != emit_log) functions->emit_log_message = emit_log;
+// Portable kernels abort on some values that they cannot take, such as an index beyond a table. The way out is through
+// their frames, whose unwind tables both platforms' calling conventions ask for; what they held is lost.
+void abort_call() {
+  if (calls == 0) others.abort();
+  throw Aborted{};
 }
+
+// Puts us before whoever has ExecuTorch's table of functions: its Python package registers its own when it is imported,
+// and register_pal() tells every second caller on stderr.
+void take_functions() {
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
+  auto *functions = const_cast<et::PalImpl *>(et::get_pal_impl());
+  if (functions->emit_log_message != emit_log) {
+    others.emit_log_message = functions->emit_log_message;
+    functions->emit_log_message = emit_log;
+  }
+  if (functions->abort != abort_call) {
+    others.abort = functions->abort;
+    functions->abort = abort_call;
+  }
+}
+
+// A call into ExecuTorch, which collects its errors.
+class RuntimeCall : public ErrorLog {
+ public:
+  RuntimeCall() {
+    static const bool started = (et::runtime_init(), true);
+    (void)started;
+    take_functions();
+    ++calls;
+  }
+  ~RuntimeCall() { --calls; }
+};
 
 ScalarType scalar_type(DType dtype) {
   switch (dtype) {
@@ -140,11 +175,10 @@ class ExecutorchEngine final : public Engine {
  public:
   ExecutorchEngine(const Bundle &bundle, Heap &heap)
       : folder_(bundle.folder()), text_(bundle.program()), heap_(heap), scratch_(heap) {
-    start_runtime();
+    const RuntimeCall errors;
     check_version(bundle.manifest().part("minimum_runtime"));
     check_operators();
     const std::string path = bundle.path(text_.file);
-    const ErrorLog errors;
     auto loader = MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock);
     if (!loader.ok()) throw cannot_load(path, errors);
     loader_.emplace(std::move(*loader));
@@ -158,7 +192,6 @@ class ExecutorchEngine final : public Engine {
 
   void load(size_t index) override {
     if (methods_[index]) return;
-    start_runtime();
     const MethodText &text = text_.methods[index];
     auto loaded = std::make_unique<LoadedMethod>(heap_);
     const et::MethodMeta meta = metadata(text);
@@ -171,7 +204,7 @@ class ExecutorchEngine final : public Engine {
     }
     loaded->planned.emplace(et::Span<et::Span<uint8_t>>(loaded->buffers.data(), loaded->buffers.size()));
     loaded->manager.emplace(&loaded->memory, &*loaded->planned, &scratch_);
-    const ErrorLog errors;
+    const RuntimeCall errors;
     auto method = program_->load_method(text.name.c_str(), &*loaded->manager);
     if (!method.ok())
       throw Failure(format("method '%s' of %s cannot be loaded (%s): this runtime does not fit the bundle, or there is "
@@ -190,7 +223,7 @@ class ExecutorchEngine final : public Engine {
     LoadedMethod &loaded = *methods_[index];
     et::Method &method = *loaded.method;
     const MethodText &text = text_.methods[index];
-    const ErrorLog errors;
+    const RuntimeCall errors;
     const auto check = [&](et::Error error) {
       if (error != et::Error::Ok) throw failed(text, error, errors);
     };
@@ -203,7 +236,14 @@ class ExecutorchEngine final : public Engine {
       check(method.set_output_data_ptr(outputs[output].data, bytes, output));
     }
     scratch_.start_counting();
-    check(method.execute());
+    try {
+      check(method.execute());
+    } catch (const Aborted &) {
+      // It stands in the middle of its work: the next run loads it anew.
+      scratch_.reset();
+      methods_[index].reset();
+      throw failed(text, et::Error::Internal, errors);
+    }
     scratch_.reset();
     loaded.scratch = std::max(loaded.scratch, scratch_.most());
     for (size_t output = 0; output < text.outputs.size(); ++output) {
@@ -336,14 +376,14 @@ std::unique_ptr<Engine> make_executorch_engine(const Bundle &bundle, Heap &heap)
 }
 
 void set_pool_threads(int count) {
-  start_runtime();
+  const RuntimeCall call;
   auto *pool = executorch::extension::threadpool::get_threadpool();
   if (pool == nullptr || !pool->_unsafe_reset_threadpool(static_cast<uint32_t>(count)))
     throw Failure(format("the thread pool cannot have %d threads: give fewer.", count));
 }
 
 int pool_threads() {
-  start_runtime();
+  const RuntimeCall call;
   const auto *pool = executorch::extension::threadpool::get_threadpool();
   return pool == nullptr ? 1 : static_cast<int>(pool->get_thread_count());
 }
