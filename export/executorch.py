@@ -13,12 +13,12 @@ from executorch.exir import (
     ExecutorchProgramManager,
     to_edge_transform_and_lower,
 )
-from executorch.exir.passes import MemoryPlanningPass
 from torch.export import ExportedProgram
 
 from edgekit.errors import EdgekitError
 from edgekit.export.capture import Graphs
 from edgekit.export.macs import MacCount, count_macs
+from edgekit.export.planning import CallersMemoryPass
 from edgekit.native_log import captured_stderr
 
 FORMAT = "pte"
@@ -49,7 +49,7 @@ def lower(graphs: Graphs) -> LoweredProgram:
     """Lowers all methods into one program; constants that they share are stored once.
 
     Raises:
-        EdgekitError: ExecuTorch cannot lower the graph.
+        EdgekitError: ExecuTorch cannot lower the graph, or it changes its inputs.
     """
     try:
         with captured_stderr():
@@ -58,16 +58,20 @@ def lower(graphs: Graphs) -> LoweredProgram:
                 partitioner={name: [XnnpackPartitioner()] for name in graphs},
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
+            for name in graphs:
+                _check_inputs(edge.exported_program(name))
             macs = {name: count_macs(edge.exported_program(name).graph_module) for name in graphs}
             state = state_bytes(edge.exported_program(name) for name in graphs)
-            # Buffers that a method changes are the same memory in every method.
-            planning = MemoryPlanningPass(share_mutable_buffers=True)
             # The fusion turns rounded word embeddings into one operator; it is for nothing else.
             fusion = any(_calls(graph, "torchao") for graph in graphs.values())
             config = ExecutorchBackendConfig(
-                memory_planning_pass=planning, emit_mutable_buffer_names=True, do_quant_fusion_and_const_prop=fusion
+                memory_planning_pass=CallersMemoryPass(),
+                emit_mutable_buffer_names=True,
+                do_quant_fusion_and_const_prop=fusion,
             )
             manager = edge.to_executorch(config)
+    except EdgekitError:
+        raise
     except Exception as error:  # its passes raise many kinds
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[0].strip().rstrip(".") if lines else type(error).__name__
@@ -91,6 +95,12 @@ def state_bytes(graphs: Iterable[ExportedProgram]) -> int:
         for name in graph.graph_signature.buffers_to_mutate.values():
             sizes[name] = (graph.state_dict[name] if name in graph.state_dict else graph.constants[name]).nbytes
     return sum(sizes.values())
+
+
+def _check_inputs(graph: ExportedProgram) -> None:
+    """Refuses a graph that changes an input in place: it is the caller's memory."""
+    for name in graph.graph_signature.user_inputs_to_mutate.values():
+        raise EdgekitError(f"the module changes its input '{name}' in place: have it work on {name}.clone().")
 
 
 def _calls(graph: ExportedProgram, namespace: str) -> bool:

@@ -155,6 +155,54 @@ def test_uncapturable_module_is_one_sentence(tmp_path):
         edgekit.export_module(Branching().eval(), (torch.ones(2, 2),), device="jetson", output_dir=tmp_path)
 
 
+class Plain(nn.Module):
+    """Every output is a tensor of its own."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        total = x + y
+        return total.view(2, 2).abs().cumsum(0), torch.topk(total, 2)[1]
+
+
+class Aliased(nn.Module):
+    """No output is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.arange(4.0))
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        total = x + y
+        best = torch.topk(total.abs(), 2)[0]
+        return x, total, total, self.table, y.view(2, 2), total.view(4), best, best.view(2, 1)
+
+
+@pytest.mark.parametrize(("kind", "inside"), [(Plain, False), (Aliased, True)])
+def test_inputs_and_outputs_are_the_callers_memory(kind, inside, tmp_path):
+    module = kind().eval()
+    bundle = edgekit.export_module(
+        module, [(torch.rand(1, 4), torch.rand(1, 4))], device="linux-x86_64", recipe="fp32", output_dir=tmp_path
+    )
+    assert (bundle.manifest["memory"]["inputs_outputs_in_arena"] > 0) is inside
+    session, generator = edgekit.Session(bundle), np.random.default_rng(0)
+    first = [generator.random((1, 4), np.float32) for _ in range(2)]
+    for inputs in (first, first[::-1], [generator.random((1, 4), np.float32) for _ in range(2)]):
+        kept = [array.copy() for array in inputs]
+        answers = session.run(*inputs)
+        for answer, wanted in zip(answers, module(*map(torch.from_numpy, kept)), strict=True):
+            np.testing.assert_allclose(answer, wanted.numpy(), rtol=1e-6)
+        np.testing.assert_array_equal(inputs, kept)
+
+
+def test_a_module_that_changes_its_input(tmp_path):
+    class InPlace(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mul_(2) + 1
+
+    with pytest.raises(EdgekitError, match=r"changes its input 'x' in place: have it work on x\.clone\(\)"):
+        edgekit.export_module(InPlace().eval(), [(torch.rand(4),)], device="linux-x86_64", output_dir=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_undelegated_multiplications_are_counted_and_named(tmp_path):
     class Mixed(nn.Module):

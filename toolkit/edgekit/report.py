@@ -178,7 +178,9 @@ def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str]]:
             continue
         text = bytes_text(value)
         if name == "inputs_outputs":
-            name, text = "inputs and outputs", f"{text} ({bytes_text(memory['inputs_outputs_in_arena'])} in the arena)"
+            inside = memory["inputs_outputs_in_arena"]
+            name = "inputs and outputs"
+            text += f" ({bytes_text(inside)} in the arena)" if inside else " (the caller's)"
         rows.append((name.replace("_", " "), text))
     return rows
 
