@@ -19,8 +19,10 @@
 // Threads. Sessions of their own may be used at once. One session takes one call at a time; a second one, from another
 // thread, fails at once and says so. The functions that only describe are safe at any time.
 //
-// Memory. Inputs and outputs are the caller's, are read and written in place and not kept. Everything else that a
-// session holds comes from Options::allocator; a run allocates nothing once every method that is used has run.
+// Memory. Inputs and outputs are the caller's, are read and written in place and not kept; they must not overlap. Kernels
+// read whole vectors: the 16 bytes after an input's end must be readable, as they are but at the end of a mapping.
+// Everything else that a session holds comes from Options::allocator; a run allocates nothing once every method that is
+// used has run.
 #ifndef EDGEKIT_SESSION_H
 #define EDGEKIT_SESSION_H
 

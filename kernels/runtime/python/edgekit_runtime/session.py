@@ -96,7 +96,9 @@ class Session:
         spec = self._spec(method, inputs)
         if len(inputs) != len(spec.inputs):
             raise UsageError(f"method {spec.name!r} takes {len(spec.inputs)} inputs, {len(inputs)} were given.")
-        arrays = [check_array(np.asarray(array), wanted) for array, wanted in zip(inputs, spec.inputs, strict=True)]
+        # A mapped file may end with its page, and kernels read whole vectors.
+        own = [np.array(array) if isinstance(array, np.memmap) else np.asarray(array) for array in inputs]
+        arrays = [check_array(array, wanted) for array, wanted in zip(own, spec.inputs, strict=True)]
         outputs: list[Array] = [np.empty(output.shape, output.dtype) for output in spec.outputs]
         rows = self._native.run(spec.name, arrays, outputs)
         return [
