@@ -8,6 +8,7 @@
 
 #include "dtype.h"
 #include "files.h"
+#include "parallel.h"
 #include "sha256.h"
 
 namespace edgekit {
@@ -120,14 +121,16 @@ void Bundle::check_files() const {
   for (const std::string &name : present)
     if (name != kManifest && !files.value().contains(name))
       throw Failure(format("%s does not belong to the bundle: remove it.", path(name).c_str()));
-  for (const auto &item : files.value().items()) {
-    const std::string file = path(item.key());
-    const JsonPart entry(item.value(), path(kManifest));
+  std::vector<std::string> names;
+  for (const auto &item : files.value().items()) names.push_back(item.key());
+  in_parallel(names.size(), [&](size_t index) {
+    const std::string file = path(names[index]);
+    const JsonPart entry(files.value()[names[index]], path(kManifest));
     if (is_link(file) || !is_file(file))
       throw Failure(format("%s is missing: copy the bundle again.", file.c_str()));
     if (file_size(file) != static_cast<uint64_t>(entry.integer("bytes", 0)) || sha256_of(file) != entry.text("sha256"))
       throw changed(file);
-  }
+  });
 }
 
 ProgramText Bundle::program() const {
