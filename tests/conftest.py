@@ -63,7 +63,7 @@ def _run(*arguments: object) -> None:
 
 
 def _export(folder: Path, *arguments: object, model: str = "stackvae-g") -> Path:
-    _run("export", model, "--device", "linux-x86_64", "-q", "-o", folder, *arguments)
+    _run("export", model, "--device", "linux-x86_64", "--no-native", "-q", "-o", folder, *arguments)
     (bundle,) = folder.iterdir()
     return bundle
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from importlib import resources
 from pathlib import Path
 
@@ -182,7 +181,8 @@ def test_a_method_that_the_program_lacks(pump_bundle, resealed):
 
 def test_a_session_leaves_the_bundle_as_it_is(pump_bundle):
     def state() -> dict[str, str]:
-        return {name: hashlib.sha256((pump_bundle / name).read_bytes()).hexdigest() for name in os.listdir(pump_bundle)}
+        files = [path for path in pump_bundle.rglob("*") if path.is_file()]
+        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     before = state()
     Session(pump_bundle).run(windows(pump_bundle, 8))

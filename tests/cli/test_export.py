@@ -68,7 +68,7 @@ def test_table_on_stdout_progress_on_stderr_next_command_last(export, tmp_path):
     flat = "".join(result.out.split())
     for heading in ("model", "recipe", "size", "weights", "arena", "maxerror", "SNR", "taskmetric", "bundle"):
         assert heading in flat
-    assert f"stackvae-gfp32{bundle.size / 1000:.1f}kB" in flat
+    assert f"stackvae-gfp32{bundle.size / 1e6:.1f}MB" in flat
     assert f"{metric['name'].replace(' ', '')}{metric['program']:.4f}(eager{metric['eager']:.4f})" in flat
     assert str(bundle.path) in flat
     lines = result.out.splitlines()
@@ -93,7 +93,7 @@ def test_json_quiet_and_force(export, occupied):
     assert len(before["programs"][0]["methods"]) == 2  # so it was replaced
     assert after.manifest["seed"] == 3
     assert row["path"] == str(occupied)
-    assert row["bytes"] == sum(path.stat().st_size for path in occupied.iterdir())
+    assert row["bytes"] == sum(path.stat().st_size for path in occupied.rglob("*") if path.is_file())
     assert row["memory"] == after.manifest["memory"]
     assert row["accuracy"] == after.manifest["accuracy"]
     assert (row["model"], row["recipe"], row["device"]) == ("stackvae-g", "fp32", "linux-x86_64")
@@ -347,7 +347,7 @@ def test_two_exports_are_byte_identical(export, pump_checkpoint, tmp_path):
         check=True,
     )
     first, second = contents(tmp_path / "first"), contents(tmp_path / "second")
-    assert len(first) == 3
+    assert len(first) > 3  # the runner and its libraries too
     assert first == second
 
 
