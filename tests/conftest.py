@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from .emulated import EmulatedDevice, missing
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """torch.export traces to the debug log: thousands of lines, shown for every failed test."""
@@ -62,8 +64,8 @@ def _run(*arguments: object) -> None:
         assert run([str(argument) for argument in arguments]) == 0
 
 
-def _export(folder: Path, *arguments: object, model: str = "stackvae-g") -> Path:
-    _run("export", model, "--device", "linux-x86_64", "-q", "-o", folder, *arguments)
+def _export(folder: Path, *arguments: object, model: str = "stackvae-g", device: str = "linux-x86_64") -> Path:
+    _run("export", model, "--device", device, "-q", "-o", folder, *arguments)
     (bundle,) = folder.iterdir()
     return bundle
 
@@ -251,6 +253,14 @@ def text_bundle(text_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def shipped_text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SEA-OPT as it ships, fp32, for linux-x86_64."""
+    """SEA-OPT as it ships, fp32, for raspberry-pi-5: the program is the same for every device."""
     folder = tmp_path_factory.mktemp("shipped")
-    return _export(folder, "--recipe", "fp32", model="sea-opt")
+    return _export(folder, "--recipe", "fp32", model="sea-opt", device="raspberry-pi-5")
+
+
+@pytest.fixture(scope="session")
+def emulated_device(tmp_path_factory: pytest.TempPathFactory) -> EmulatedDevice:
+    """An arm64 device in an emulator."""
+    if reason := missing():
+        pytest.skip(reason)
+    return EmulatedDevice(tmp_path_factory.mktemp("device"))
