@@ -160,6 +160,12 @@ def local_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def v1_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The authors' RPCANet (v1, 6 stages of 32 channels) with random weights; none ships."""
+    return _rpcanet(tmp_path_factory.mktemp("v1") / "v1.safetensors", (6, False, 32, 17))
+
+
+@pytest.fixture(scope="session")
 def plus_bundle(plus_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`plus_checkpoint` in fp32 for frames of 48x64, with the outputs of every stage."""
     options = ("--recipe", "fp32", "--checkpoint", plus_checkpoint, "--set", "stage_outputs=true", "--size", "48x64")
