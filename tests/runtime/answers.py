@@ -14,9 +14,9 @@ from edgekit_runtime.segment import SegmentPipeline
 
 def main(file: str, anomalies: str, objects: str, text: str, tensors: str) -> None:
     draw = np.random.default_rng(0).random
-    detector = AnomalyPipeline(Session(anomalies))
-    scaling = detector.detector.scaling
-    rows = scaling.low + scaling.range * draw((40, len(scaling.low)), np.float32)
+    anomaly = AnomalyPipeline(Session(anomalies))
+    detector, scaling = anomaly.detector, anomaly.detector.scaling
+    rows = scaling.low + scaling.range * draw((2 * detector.window, len(detector.channels)), np.float32)
     segmenter = SegmentPipeline(Session(objects))
     image = draw(segmenter.sizes[0], np.float32)
     went = Generation()
@@ -27,7 +27,7 @@ def main(file: str, anomalies: str, objects: str, text: str, tensors: str) -> No
     np.savez(
         file,
         *session.run(*inputs),
-        scores=detector.detect(rows).scores,
+        scores=anomaly.detect(rows).scores,
         logits=found.logits,
         peaks=[item.peak for item in found.objects],
         tokens=went.tokens,
