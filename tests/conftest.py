@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from .emulated import EmulatedDevice, missing
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """torch.export traces to the debug log: thousands of lines, shown for every failed test."""
@@ -62,8 +64,10 @@ def _run(*arguments: object) -> None:
         assert run([str(argument) for argument in arguments]) == 0
 
 
-def _export(folder: Path, *arguments: object, model: str = "stackvae-g") -> Path:
-    _run("export", model, "--device", "linux-x86_64", "--no-native", "-q", "-o", folder, *arguments)
+def _export(folder: Path, *arguments: object, model: str = "stackvae-g", device: str = "linux-x86_64") -> Path:
+    """A bundle; with the runner only where it is for another machine, as tests copy it there."""
+    native = ("--no-native",) if device == "linux-x86_64" else ()
+    _run("export", model, "--device", device, "-q", "-o", folder, *native, *arguments)
     (bundle,) = folder.iterdir()
     return bundle
 
@@ -155,6 +159,12 @@ def plus_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def local_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small RPCANet (v1) of 1 stage and 4 channels with random weights: a pixel depends on 13 around it."""
     return _rpcanet(tmp_path_factory.mktemp("local") / "local.safetensors", (1, False, 4, 17))
+
+
+@pytest.fixture(scope="session")
+def v1_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The authors' RPCANet (v1, 6 stages of 32 channels) with random weights; none ships."""
+    return _rpcanet(tmp_path_factory.mktemp("v1") / "v1.safetensors", (6, False, 32, 17))
 
 
 @pytest.fixture(scope="session")
@@ -251,6 +261,14 @@ def text_bundle(text_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def shipped_text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SEA-OPT as it ships, fp32, for linux-x86_64."""
+    """SEA-OPT as it ships, fp32, for raspberry-pi-5: the program is the same for every device."""
     folder = tmp_path_factory.mktemp("shipped")
-    return _export(folder, "--recipe", "fp32", model="sea-opt")
+    return _export(folder, "--recipe", "fp32", model="sea-opt", device="raspberry-pi-5")
+
+
+@pytest.fixture(scope="session")
+def emulated_device(tmp_path_factory: pytest.TempPathFactory) -> EmulatedDevice:
+    """An arm64 device in an emulator."""
+    if reason := missing():
+        pytest.skip(reason)
+    return EmulatedDevice(tmp_path_factory.mktemp("device"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
-import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +11,6 @@ import pytest
 import torch
 
 import edgekit
-from edgekit.bundle import Bundle
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError
 from edgekit.export.carried import check_libraries, check_operators
@@ -56,24 +53,16 @@ def test_why_there_are_none(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_bundle_runs_where_it_is_copied(tmp_path):
-    device = load_profile("raspberry-pi-5")
-    if reason := missing_for(device):
-        pytest.skip(reason)
-    if shutil.which("qemu-aarch64") is None:
-        pytest.skip("needs an emulator: apt install qemu-user")
+def test_a_bundle_runs_where_it_is_copied(emulated_device, tmp_path):
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4)).eval()
-    made = edgekit.export_module(module, (torch.rand(1, 8),), device=device.name, recipe="fp32", output_dir=tmp_path)
-    copy = tmp_path / "on the device"
-    shutil.copytree(made.path, copy)
-    assert (copy / "edgekit-run").stat().st_mode & 0o111
-    Bundle.open(copy)
+    made = edgekit.export_module(
+        module, (torch.rand(1, 8),), device="raspberry-pi-5", recipe="fp32", output_dir=tmp_path
+    )
     x = np.linspace(-1, 1, 8, dtype=np.float32)[None]
     np.save(tmp_path / "x.npy", x)
-    command = ["qemu-aarch64", "-cpu", "cortex-a76", "-L", "/usr/aarch64-linux-gnu", str(copy / "edgekit-run")]
-    command += ["--input", str(tmp_path / "x.npy"), "--output", str(tmp_path / "answers"), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
+    arguments = ("--input", tmp_path / "x.npy", "--output", tmp_path / "answers", "--json")
+    done = emulated_device.run(made.path, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     (written,) = (output["written"] for output in json.loads(done.stdout)["outputs"])
     with torch.no_grad():

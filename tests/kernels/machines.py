@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ..emulated import CPUS, emulator, missing
+
 CHECKOUT = Path(__file__).parents[2]
 ARM64_TOOLCHAIN = CHECKOUT / "kernels" / "cmake" / "aarch64-linux-gnu.cmake"
-QEMU = "qemu-aarch64"
-#: A Raspberry Pi 5's CPU, with half-precision arithmetic and dot products (Armv8.2-A), and a Pi Zero 2 W's, without.
-ARM64_CPUS = ("cortex-a76", "cortex-a53")
+ARM64_CPUS = tuple(CPUS)
 
 
 class OperatorError(Exception):
@@ -34,7 +34,7 @@ class Machine:
 
     def on(self, cpu: str) -> Machine:
         """The same build, emulated on another CPU."""
-        return replace(self, emulator=(QEMU, "-cpu", cpu, "-L", "/usr/aarch64-linux-gnu"))
+        return replace(self, emulator=emulator(self.build / "devices" / cpu, cpu))
 
     @property
     def other_version(self) -> Path:
@@ -131,8 +131,8 @@ def thread_checked(folder: Path) -> Machine:
 
 def arm64(folder: Path) -> Machine:
     """An emulated arm64 machine."""
-    if shutil.which("aarch64-linux-gnu-g++") is None or shutil.which(QEMU) is None:
-        pytest.skip("needs a cross compiler and an emulator: apt install g++-aarch64-linux-gnu qemu-user")
+    if reason := missing():
+        pytest.skip(reason)
     return Machine(build(folder, "--toolchain", str(ARM64_TOOLCHAIN))).on(ARM64_CPUS[0])
 
 

@@ -11,14 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.devices.profile import load_profile
-from edgekit.export.native_files import missing_for, native_files
+from edgekit.export.native_files import native_files
 from edgekit.models.stackvae_g.generator import default_statistics, generate_telemetry
 from edgekit_runtime import Session
 from edgekit_runtime.detect_anomalies import AnomalyPipeline
 from edgekit_runtime.generate import Generation, TextGenerator
 
-EMULATOR = ("qemu-aarch64", "-cpu", "cortex-a76", "-L", "/usr/aarch64-linux-gnu")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -27,11 +25,7 @@ def edgekit_run(request, tmp_path_factory) -> Run:
     """Runs the runner from a folder with nothing but the native files."""
     emulator: tuple[str, ...] = ()
     if request.param == "aarch64":
-        if reason := missing_for(load_profile("raspberry-pi-5")):
-            pytest.skip(reason)
-        if shutil.which(EMULATOR[0]) is None:
-            pytest.skip("needs an emulator: apt install qemu-user")
-        emulator = EMULATOR
+        emulator = request.getfixturevalue("emulated_device").emulator
     folder = tmp_path_factory.mktemp(request.param)
     for name, path in native_files(request.param).items():
         (folder / name).parent.mkdir(exist_ok=True)
