@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from . import machines
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """torch.export traces to the debug log: thousands of lines, shown for every failed test."""
@@ -254,3 +256,16 @@ def shipped_text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SEA-OPT as it ships, fp32, for linux-x86_64."""
     folder = tmp_path_factory.mktemp("shipped")
     return _export(folder, "--recipe", "fp32", model="sea-opt")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], machines.Machine]:
+    """The native test programs on a machine of `machines.py`, by its name; each is built when it is first asked for."""
+    known: dict[str, machines.Machine] = {}
+
+    def find(name: str) -> machines.Machine:
+        if name not in known:
+            known[name] = getattr(machines, name)(tmp_path_factory.mktemp(name))
+        return known[name]
+
+    return find
