@@ -146,7 +146,7 @@ def sanitized(folder: Path) -> Machine:
     """This machine, with AddressSanitizer and UndefinedBehaviorSanitizer; the session too, without torch's binding."""
     flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
     # What was given back is filled, so that ExecuTorch's libraries, which are not instrumented, do not get by with it.
-    environment = (("ASAN_OPTIONS", "max_free_fill_size=1048576:free_fill_byte=0xa5"),)
+    environment = (("ASAN_OPTIONS", "max_free_fill_size=1048576:free_fill_byte=165"),)
     return Machine(build(folder, f"-DCMAKE_CXX_FLAGS={flags}", "-DEDGEKIT_TORCH_INCLUDE="), environment=environment)
 
 
