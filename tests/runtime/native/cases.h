@@ -56,13 +56,30 @@ inline size_t numbers_of(const edgekit::TensorSpec &spec) {
   return count;
 }
 
-// The first method, with one input and one output, on one of the inputs; false where the session says no.
-inline bool run(edgekit::Session &session, const Buffer &input, std::vector<float> &answer) {
-  const edgekit::MethodSpec &method = session.method(0);
+// A method with one input and one output on one of the inputs; false where the session says no.
+inline bool run(edgekit::Session &session, const Buffer &input, std::vector<float> &answer, int index = 0) {
+  const edgekit::MethodSpec &method = session.method(index);
   answer.assign(numbers_of(method.outputs[0]), 0);
   const edgekit::Tensor given = tensor(method.inputs[0], input.as()), wanted = tensor(method.outputs[0], answer.data());
   return session.run(method.name, &given, 1, &wanted, 1);
 }
+
+// An allocator that gives so many pieces, and counts the bytes that are out.
+struct Limited {
+  int left;
+  size_t held = 0;
+
+  static void *allocate(void *user, size_t size, size_t alignment) {
+    auto &self = *static_cast<Limited *>(user);
+    if (self.left-- <= 0) return nullptr;
+    self.held += size;
+    return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  }
+  static void release(void *user, void *memory, size_t size) {
+    static_cast<Limited *>(user)->held -= size;
+    std::free(memory);
+  }
+};
 
 void run_threads(Case &all);
 void run_turns(Case &all);

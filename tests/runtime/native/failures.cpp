@@ -6,27 +6,6 @@
 
 #include "cases.h"
 
-namespace {
-
-// Gives memory until the count is used up; counts what is out.
-struct Limited {
-  int left;
-  size_t held = 0;
-
-  static void *allocate(void *user, size_t size, size_t alignment) {
-    auto &self = *static_cast<Limited *>(user);
-    if (self.left-- <= 0) return nullptr;
-    self.held += size;
-    return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  }
-  static void release(void *user, void *memory, size_t size) {
-    static_cast<Limited *>(user)->held -= size;
-    std::free(memory);
-  }
-};
-
-}  // namespace
-
 // Bundles: a good one, then what is no good bundle. The sentences; after each one, and from a session of its own where
 // the failure was in opening, the answer to the input.
 void run_refusals(Case &all) {
