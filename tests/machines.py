@@ -128,18 +128,23 @@ def runtime_for_cmake() -> Path:
     return next(path for path in (Path(path) / "cmake" for path in edgekit_runtime.__path__) if path.is_dir())
 
 
-def build(folder: Path, *options: str) -> Path:
-    """Builds the libraries and the test programs."""
+def build(folder: Path, *options: str, targets: Sequence[str] = ("all",)) -> Path:
+    """Builds the libraries and the test programs, or what is named of them."""
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     cmake = shutil.which("cmake", path=tools)
     if cmake is None or shutil.which("c++") is None:
         pytest.skip("the native tests need CMake (pip install cmake) and a C++ compiler")
     configure = ["-S", CHECKOUT, "-B", folder, "-DEDGEKIT_BUILD_TESTS=ON", f"-DPython_EXECUTABLE={sys.executable}"]
-    for command in ([*configure, *options], ["--build", folder, "--parallel", os.cpu_count()]):
+    make = ["--build", folder, "--parallel", os.cpu_count(), "--target", *targets]
+    for command in ([*configure, *options], make):
         command = [cmake, *map(str, command)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+#: What the sanitizers watch.
+WATCHED = ("run_operator", "run_session")
 
 
 def sanitized(folder: Path) -> Machine:
@@ -147,14 +152,16 @@ def sanitized(folder: Path) -> Machine:
     flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
     # What was given back is filled, so that ExecuTorch's libraries, which are not instrumented, do not get by with it.
     environment = (("ASAN_OPTIONS", "max_free_fill_size=1048576:free_fill_byte=165"),)
-    return Machine(build(folder, f"-DCMAKE_CXX_FLAGS={flags}", "-DEDGEKIT_TORCH_INCLUDE="), environment=environment)
+    options = (f"-DCMAKE_CXX_FLAGS={flags}", "-DEDGEKIT_TORCH_INCLUDE=")
+    return Machine(build(folder, *options, targets=WATCHED), environment=environment)
 
 
 def thread_checked(folder: Path) -> Machine:
     """This machine, with ThreadSanitizer; the session too, without torch's binding."""
     options = ("-DCMAKE_CXX_FLAGS=-O1 -g -fsanitize=thread", "-DEDGEKIT_TORCH_INCLUDE=")
     suppressions = CHECKOUT / SESSION / "tsan.supp"
-    return Machine(build(folder, *options), environment=(("TSAN_OPTIONS", f"suppressions={suppressions}"),))
+    environment = (("TSAN_OPTIONS", f"suppressions={suppressions}"),)
+    return Machine(build(folder, *options, targets=WATCHED), environment=environment)
 
 
 def arm64(folder: Path) -> Machine:
