@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from . import machines
 from .emulated import EmulatedDevice, missing
 
 
@@ -272,3 +273,16 @@ def emulated_device(tmp_path_factory: pytest.TempPathFactory) -> EmulatedDevice:
     if reason := missing():
         pytest.skip(reason)
     return EmulatedDevice(tmp_path_factory.mktemp("device"))
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], machines.Machine]:
+    """The native test programs on a machine of `machines.py`, by its name; each is built when it is first asked for."""
+    known: dict[str, machines.Machine] = {}
+
+    def find(name: str) -> machines.Machine:
+        if name not in known:
+            known[name] = getattr(machines, name)(tmp_path_factory.mktemp(name))
+        return known[name]
+
+    return find

@@ -10,6 +10,7 @@
 #include <executorch/runtime/platform/runtime.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <mutex>
@@ -121,7 +122,7 @@ class GrowingMemory final : public et::MemoryAllocator {
       if (!blocks_.empty()) full_ += blocks_.back().size();
       blocks_.push_back(std::move(block));
     } catch (const std::bad_alloc &) {
-      log(LogLevel::error, "there is not enough memory for an operator's scratch");
+      log(LogLevel::error, "there is no more memory");
       return nullptr;
     }
     used_ = size;
@@ -159,8 +160,11 @@ class GrowingMemory final : public et::MemoryAllocator {
   size_t used_ = 0, full_ = 0, most_ = 0;
 };
 
+// How often the pool of threads was made anew. A delegate keeps the pool that there was when its method was loaded.
+std::atomic<unsigned> pool_changes{0};
+
 struct LoadedMethod {
-  explicit LoadedMethod(Heap &heap) : memory(heap) {}
+  explicit LoadedMethod(Heap &heap) : memory(heap), pool(pool_changes) {}
 
   GrowingMemory memory;
   std::vector<et::Span<uint8_t>> buffers;
@@ -168,6 +172,7 @@ struct LoadedMethod {
   std::optional<et::MemoryManager> manager;
   std::optional<et::Method> method;
   std::vector<bool> input_planned, output_planned;
+  unsigned pool;
   size_t scratch = 0;
 };
 
@@ -191,7 +196,8 @@ class ExecutorchEngine final : public Engine {
   }
 
   void load(size_t index) override {
-    if (methods_[index]) return;
+    if (methods_[index] && methods_[index]->pool == pool_changes) return;
+    methods_[index].reset();
     const MethodText &text = text_.methods[index];
     auto loaded = std::make_unique<LoadedMethod>(heap_);
     const et::MethodMeta meta = metadata(text);
@@ -207,8 +213,8 @@ class ExecutorchEngine final : public Engine {
     const RuntimeCall errors;
     auto method = program_->load_method(text.name.c_str(), &*loaded->manager);
     if (!method.ok())
-      throw Failure(format("method '%s' of %s cannot be loaded (%s): this runtime does not fit the bundle, or there is "
-                           "not enough memory.",
+      throw Failure(format("method '%s' of %s cannot be loaded (%s): close something if memory is short, else install "
+                           "the edgekit-runtime that fits the bundle.",
                            text.name.c_str(), folder_.c_str(), errors.reason().c_str()));
     loaded->method.emplace(std::move(*method));
     for (size_t input = 0; input < text.inputs.size(); ++input)
@@ -346,7 +352,8 @@ class ExecutorchEngine final : public Engine {
   }
 
   Failure cannot_load(const std::string &path, const ErrorLog &errors) const {
-    return Failure(format("%s cannot be loaded (%s): export it again.", path.c_str(), errors.reason().c_str()));
+    return Failure(format("%s cannot be loaded (%s): close something if memory is short, else export it again.",
+                          path.c_str(), errors.reason().c_str()));
   }
 
   Failure failed(const MethodText &text, et::Error error, const ErrorLog &errors) const {
@@ -378,6 +385,7 @@ std::unique_ptr<Engine> make_executorch_engine(const Bundle &bundle, Heap &heap)
 void set_pool_threads(int count) {
   const RuntimeCall call;
   auto *pool = executorch::extension::threadpool::get_threadpool();
+  ++pool_changes;
   if (pool == nullptr || !pool->_unsafe_reset_threadpool(static_cast<uint32_t>(count)))
     throw Failure(format("the thread pool cannot have %d threads: give fewer.", count));
 }

@@ -170,7 +170,9 @@ const MethodSpec *Session::find_method(const Tensor *inputs, int count) const no
 bool Session::load(const char *method) noexcept {
   return guarded([&] {
     const Turn turn(impl_->busy, kTaken);
-    impl_->engine->load(impl_->index_of(method));
+    const size_t index = impl_->index_of(method);
+    const Running running;
+    impl_->engine->load(index);
     return true;
   });
 }

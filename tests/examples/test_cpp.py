@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import edgekit_runtime
 from edgekit_runtime import Session
+
+from ..machines import runtime_for_cmake
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cpp"
 
@@ -25,7 +26,6 @@ def program(tmp_path_factory) -> Path:
     if cmake is None or shutil.which("c++") is None:
         pytest.skip("the example needs CMake (pip install cmake) and a C++ compiler")
     folder = tmp_path_factory.mktemp("cpp")
-    package = next(Path(path) for path in edgekit_runtime.__path__ if (Path(path) / "cmake").is_dir())
     for command in (
         [
             cmake,
@@ -33,7 +33,7 @@ def program(tmp_path_factory) -> Path:
             EXAMPLE,
             "-B",
             folder,
-            f"-Dedgekit_DIR={package / 'cmake'}",
+            f"-Dedgekit_DIR={runtime_for_cmake()}",
             "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror",
         ],
         [cmake, "--build", folder],

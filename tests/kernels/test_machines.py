@@ -14,9 +14,9 @@ from edgekit.devices.profile import list_profiles
 from edgekit.kernels import ops, reference
 from edgekit.kernels.sea import random_weights
 
-from . import machines
+from .. import machines
+from ..machines import OperatorError
 from .conftest import AVAILABLE
-from .machines import Machine, OperatorError
 from .test_csr_matmul import matrix
 from .test_program import EveryOperator, calls, check_answers
 from .test_sea_estimate import empty_state, make_inputs
@@ -25,19 +25,6 @@ from .test_sparse_topk_attention import make_case
 pytestmark = pytest.mark.slow
 
 ISAS = {"sanitized": AVAILABLE, "thread_checked": AVAILABLE[-1:], "arm64": ["scalar", "neon"]}
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """Every machine, built when it is first asked for."""
-    known: dict[str, Machine] = {}
-
-    def find(name: str) -> Machine:
-        if name not in known:
-            known[name] = getattr(machines, name)(tmp_path_factory.mktemp(name))
-        return known[name]
-
-    return find
 
 
 @pytest.fixture(params=[(name, isa) for name, isas in ISAS.items() for isa in isas], ids="-".join)

@@ -9,8 +9,6 @@ import torch
 from edgekit.models.sea_opt.checkpoint import SHIPPED, load_checkpoint
 from edgekit.models.shipped import shipped_or
 
-from . import machines
-
 pytestmark = pytest.mark.slow
 
 PROMPT = " The city was founded in the year"
@@ -20,13 +18,12 @@ LEAST_GAP = 1e-3
 
 
 @pytest.mark.parametrize("name", ["host", "arm64"])
-def test_greedy_tokens(shipped_text_bundle, tmp_path, name, capsys):
+def test_greedy_tokens(shipped_text_bundle, built, name, capsys):
     with shipped_or(None, *SHIPPED) as path:
         checkpoint = load_checkpoint(path)
     tokenizer, eager = checkpoint.tokenizer, checkpoint.module
     tokens = tokenizer.encode(PROMPT)
-    machine = getattr(machines, name)(tmp_path)
-    answers = machine.text(shipped_text_bundle / "program.pte", np.array(tokens), STEPS, tokenizer.size)
+    answers = built(name).text(shipped_text_bundle / "program.pte", np.array(tokens), STEPS, tokenizer.size)
     assert len(answers) == STEPS
     same, smallest = 0, np.inf
     for logits in answers:

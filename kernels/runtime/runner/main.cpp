@@ -1,4 +1,4 @@
-// edgekit-run: a bundle on a file or a prompt, without Python.
+// The runner: a bundle on a file or a prompt, without Python. What the program edgekit-run (launch/launch.cpp) calls.
 
 #include <chrono>
 #include <cstdio>
@@ -48,7 +48,7 @@ void run(int count, char **arguments) {
 }  // namespace
 }  // namespace edgekit
 
-int main(int count, char **arguments) {
+extern "C" EDGEKIT_RUNTIME_API int edgekit_run(int count, char **arguments) {
   try {
     edgekit::run(count, arguments);
     return std::fflush(stdout) == 0 ? 0 : edgekit::kFailed;

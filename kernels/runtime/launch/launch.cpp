@@ -1,0 +1,51 @@
+// edgekit-run: loads the libraries beside it, and hands over to the runner.
+//
+// It is linked to none of them: a library that is missing, cut off or too large for the memory that is left is then
+// found here, with a sentence, and not by the system's loader before main().
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kSignals[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
+int terminal = STDERR_FILENO;
+
+// Where a library crashes while it is loaded: its file is damaged, or it ends the process for want of memory.
+void say_and_end(int) {
+  constexpr char kSentence[] =
+      "edgekit-run: error: the libraries beside it are damaged, or there is too little memory for them: copy the bundle "
+      "again, or close something.\n";
+  // Nothing can be done where even that fails.
+  if (write(terminal, kSentence, sizeof kSentence - 1) < 0) _exit(kFailed);
+  _exit(kFailed);
+}
+
+}  // namespace
+
+int main(int count, char **arguments) {
+  for (const int signal : kSignals) std::signal(signal, say_and_end);
+  // What libraries print when they give up is nothing that a user could act upon.
+  terminal = dup(STDERR_FILENO);
+  const int nowhere = open("/dev/null", O_WRONLY);
+  if (terminal >= 0 && nowhere >= 0) dup2(nowhere, STDERR_FILENO);
+  void *library = dlopen("libedgekit_runner.so", RTLD_LAZY);
+  void *run = library == nullptr ? nullptr : dlsym(library, "edgekit_run");
+  if (terminal >= 0) dup2(terminal, STDERR_FILENO);
+  if (nowhere >= 0) close(nowhere);
+  if (terminal >= 0) close(terminal);
+  for (const int signal : kSignals) std::signal(signal, SIG_DFL);
+  if (run == nullptr) {
+    std::fprintf(stderr,
+                 "edgekit-run: error: the libraries beside it cannot be loaded (%s): copy the bundle again, or close "
+                 "something if memory is short.\n",
+                 dlerror());
+    return kFailed;
+  }
+  return reinterpret_cast<int (*)(int, char **)>(run)(count, arguments);
+}
