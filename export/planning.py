@@ -12,8 +12,8 @@ from torch.fx.passes.infra.pass_base import PassResult
 class CallersMemoryPass(MemoryPlanningPass):  # type: ignore[misc]  # executorch has no types
     """Leaves inputs and outputs out of the plan: a session has them read and written where the caller has them.
 
-    A method keeps them in its plan, and a session copies, where an output has no memory of its own: it is also an input,
-    a buffer or another output, or a view. Buffers that a method changes are the same memory in every method.
+    A method keeps them in its plan, and a session copies, where an output has no memory of its own: it is also an
+    input, a buffer or another output, or a view. Buffers that a method changes are the same memory in every method.
     """
 
     def __init__(self) -> None:
