@@ -72,11 +72,6 @@ class Machine:
         """
         return self._run(OPERATORS / "run_program", [path, "inputs", "outputs"], inputs, environment or {})
 
-    def text(self, path: Path, tokens: np.ndarray, count: int, words: int) -> list[np.ndarray]:
-        """Goes on with tokens (T,) int64 by the likeliest of the first `words`; gives every step's logits (V,)."""
-        outputs = self._run(OPERATORS / "run_text", [path, "inputs", "outputs", count, words], [tokens], {})
-        return [np.frombuffer(output, np.float32) for output in outputs]
-
     def session(self, case: str, bundles: Sequence[Path], *inputs: np.ndarray) -> list[bytes]:
         """Runs a case of run_session.cpp; gives what it wrote.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from edgekit import kernels
+from edgekit import Session, kernels
 from edgekit.kernels import ops
 
 from .conftest import AVAILABLE, Program
@@ -141,3 +142,10 @@ def test_rejected_tokens_leave_the_cache_as_it_was(as_program):
     (after,) = program(ROWS + 1, AT(2))
     assert before.sum() == 2 * ROWS.numel()
     assert torch.equal(torch.from_numpy(after), torch.from_numpy(before))
+
+
+def test_a_session_takes_nothing_of_what_other_programs_log(as_program, pump_bundle):
+    program = as_program(Calls(append), ROWS, ROWS, AT(0), CACHE, CACHE)
+    session = Session(pump_bundle)
+    session.run(np.zeros((1, 5, 16), np.float32))
+    assert "edgekit::kv_append: start_pos is -1" in program.failure(ROWS, ROWS, AT(-1), CACHE, CACHE)

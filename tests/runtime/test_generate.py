@@ -330,6 +330,19 @@ def test_prompts_and_settings_that_make_no_sense(generator, arguments, says):
     assert not generator.is_running
 
 
+def test_a_kernel_that_would_end_the_process(session):
+    """A token beyond the word embeddings, past the generator's checks: ExecuTorch's kernel aborts there."""
+
+    def run(token: int) -> np.ndarray:
+        return session.run(np.array([token]), np.array(0), np.array([0]), method="extend")[0]
+
+    before = run(5)
+    for _ in range(2):
+        with pytest.raises(EdgekitError, match=r"method 'extend' of .* failed: .*10000"):
+            run(10_000)
+        np.testing.assert_array_equal(run(5), before)
+
+
 def test_tokens_that_there_are_not(generator):
     for token in (-1, 300):
         with pytest.raises(UsageError, match=f"token {token} is not in the vocabulary, 0 to 299"):
