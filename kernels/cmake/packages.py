@@ -82,7 +82,7 @@ def headers(folder: Path) -> Path:
     """The folder with the headers of HEADERS, which is made when one is missing there."""
     if all((folder / name).is_file() for name in HEADERS):
         return folder
-    with downloaded(SOURCES, "--no-binary=:all:") as file, tarfile.open(file) as sources:
+    with downloaded(SOURCES, "--no-binary", SOURCES.split("==")[0]) as file, tarfile.open(file) as sources:
         for name, wanted in HEADERS.items():
             end = f"/thirdparty/{Path(name).name}"
             member = next((member for member in sources.getmembers() if member.name.endswith(end)), None)
