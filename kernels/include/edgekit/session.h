@@ -17,7 +17,8 @@
 // the middle may have written to its outputs and to the state. The session stays usable.
 //
 // Threads. Sessions of their own may be used at once. One session takes one call at a time; a second one, from another
-// thread, fails at once and says so. The functions that only describe are safe at any time.
+// thread, fails at once and says so. What describes the bundle is safe at any time; state(), memory() and
+// required_scratch() describe what the last call left, and are not for another thread while a call goes on.
 //
 // Memory. Inputs and outputs are the caller's, are read and written in place and not kept; they must not overlap. Kernels
 // read whole vectors: the 16 bytes after an input's end must be readable, as they are but at the end of a mapping.
@@ -88,7 +89,7 @@ using Log = void (*)(void *user, LogLevel level, const char *message);
 EDGEKIT_RUNTIME_API void set_log(Log log, void *user, LogLevel least = LogLevel::info) noexcept;
 
 // Threads that operators share, for the whole process: sessions take turns in them. 0: one for each core that the
-// process may use. Fails while a session runs.
+// process may use. Fails while a session runs. Methods are then loaded anew when they run next.
 EDGEKIT_RUNTIME_API bool set_threads(int count) noexcept;
 // One thread for each of these cores (numbered as the system does), kept there together with the calling thread.
 EDGEKIT_RUNTIME_API bool set_cores(const int *cores, int count) noexcept;
