@@ -37,6 +37,7 @@ def export_module(
     seed: int = 0,
     force: bool = False,
     native: bool = True,
+    allow_drop: bool = False,
 ) -> Bundle:
     """Exports a module into `output_dir/NAME-DEVICE-RECIPE` and gives the bundle.
 
@@ -55,10 +56,11 @@ def export_module(
         seed: for everything random.
         force: replace the bundle that is there.
         native: carry the runner and the libraries that the device needs, where they can be had.
+        allow_drop: write a bundle that misses its accuracy gate, with a warning.
 
     Raises:
         UsageError: an unknown device or recipe, samples that do not fit, a folder that is not free.
-        GateError: the exported program's answers are too far from the module's.
+        GateError: the exported program's answers are too far from the module's, and that is not allowed.
         EdgekitError: the module cannot be captured or lowered.
     """
     profile = load_profile(device)
@@ -66,9 +68,11 @@ def export_module(
     if chosen.calibration_samples and calibration is None:
         warnings.warn(f"{chosen.name} is calibrated on random numbers: give real inputs as calibration=.", stacklevel=2)
     model = ModuleModel(module, sample_inputs, name, calibration, tuple(keep_fp32), seed)
-    return export(
-        model, profile, chosen, Path(output_dir) / bundle_name(model, profile, chosen), seed, force, native=native
-    )
+    target = Path(output_dir) / bundle_name(model, profile, chosen)
+    bundle = export(model, profile, chosen, target, seed, force, native=native, allow_drop=allow_drop)
+    if failures := bundle.manifest["accuracy"]["gate"]["failures"]:
+        warnings.warn(f"{bundle.name} misses its accuracy gate: {'; '.join(failures)}.", stacklevel=2)
+    return bundle
 
 
 class ModuleModel(Model):

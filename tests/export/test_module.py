@@ -109,11 +109,16 @@ def test_int8_that_ruins_the_answers_is_refused(tmp_path):
             return 0.01 * self.head(x) + 5.0
 
     torch.manual_seed(0)
-    with pytest.raises(GateError, match="signal-to-noise"):
-        edgekit.export_module(
-            Distance().eval(), (torch.randn(1, 16),), device="jetson", recipe="int8", output_dir=tmp_path
-        )
+    request = {"device": "linux-x86_64", "recipe": "int8", "output_dir": tmp_path, "native": False}
+    module, sample = Distance().eval(), (torch.randn(1, 16),)
+    calibration = [(torch.randn(1, 16),) for _ in range(20)]
+    with pytest.raises(GateError, match=r"signal-to-noise.*--allow-drop"):
+        edgekit.export_module(module, sample, calibration=calibration, **request)
     assert not list(tmp_path.iterdir())
+    with pytest.warns(UserWarning, match="misses its accuracy gate: .*signal-to-noise"):
+        bundle = edgekit.export_module(module, sample, calibration=calibration, allow_drop=True, **request)
+    gate = bundle.manifest["accuracy"]["gate"]
+    assert (gate["passed"], len(gate["failures"])) == (False, 1)
 
 
 def test_training_mode_is_refused(net, tmp_path):

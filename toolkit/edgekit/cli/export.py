@@ -42,6 +42,7 @@ from edgekit.cli.options import (
     default=True,
     help="Carry the runner and the libraries that the device needs; default: where they can be had.",
 )
+@click.option("--allow-drop", is_flag=True, help="Write a bundle that misses its accuracy gate, with a warning.")
 @click.option("--dry-run", is_flag=True, help="Check the request and say what would be made.")
 @force_option
 @json_option
@@ -59,6 +60,7 @@ def command(
     output_dir: Path,
     seed: int,
     native: bool,
+    allow_drop: bool,
     dry_run: bool,
     force: bool,
     as_json: bool,
@@ -135,7 +137,7 @@ def command(
                     progress.say(note)
 
             on_stage = follow_stages(progress, target.name, len(STAGES))
-            bundle = export(model, profile, chosen, target, seed, force, on_stage, native, on_note)
+            bundle = export(model, profile, chosen, target, seed, force, on_stage, native, allow_drop, on_note)
             progress.done()
             if (share := bundle_row(bundle)["fast_share"]) < FAST_SHARE:
                 progress.say(
