@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executorch.exir import memory
 from executorch.exir.passes import MemoryPlanningPass
-from torch.export.exported_program import ExportGraphSignature, OutputKind
+from torch.export.graph_signature import ExportGraphSignature, OutputKind
 from torch.fx import GraphModule, Node
 from torch.fx.passes.infra.pass_base import PassResult
 
@@ -28,7 +28,8 @@ class CallersMemoryPass(MemoryPlanningPass):  # type: ignore[misc]  # executorch
 
 def _apart(graph_module: GraphModule, signature: ExportGraphSignature) -> bool:
     """Whether every output is a tensor of its own."""
-    (given,) = graph_module.graph.output_node().args
+    given = graph_module.graph.output_node().args[0]
+    assert isinstance(given, (tuple, list))
     kinds = [spec.kind for spec in signature.output_specs]
     outputs = [node for node, kind in zip(given, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
     return len(set(outputs)) == len(outputs) and all(

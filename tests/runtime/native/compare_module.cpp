@@ -81,6 +81,17 @@ int main(int count, char **arguments) {
     kept.push_back(executorch::extension::make_tensor_ptr(sizes, tensor.data));
     values.emplace_back(*kept.back());
   }
+  // Of outputs that the program leaves to the caller.
+  const auto meta = module.method_meta(name);
+  if (!meta.ok()) return fail("the program has no method " + name);
+  for (size_t index = 0; index < outputs.tensors.size(); ++index) {
+    if (meta->output_tensor_meta(index)->is_memory_planned()) continue;
+    const edgekit::Tensor &tensor = outputs.tensors[index];
+    const std::vector<executorch::aten::SizesType> sizes(tensor.shape, tensor.shape + tensor.rank);
+    kept.push_back(executorch::extension::make_tensor_ptr(sizes, tensor.data));
+    if (module.set_output(name, *kept.back(), index) != executorch::runtime::Error::Ok)
+      return fail("an output cannot be set");
+  }
   const auto run_module = [&] { return module.execute(name, values).ok(); };
 
   for (int run = 0; run < 3; ++run)
