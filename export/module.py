@@ -18,6 +18,7 @@ from edgekit.errors import UsageError
 from edgekit.export.pipeline import bundle_name, export
 from edgekit.export.recipes import choose_recipe
 from edgekit.export.verify import eager_outputs
+from edgekit.models.kv import KV
 from edgekit.models.model import Method, Metric, Model, Predict
 from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
@@ -116,7 +117,7 @@ class ModuleModel(Model):
     def device_module(self) -> nn.Module:
         return self.module
 
-    def methods(self) -> list[Method]:
+    def methods(self, kv: KV = "fp32") -> list[Method]:
         return self._methods
 
     def calibration(self, method: Method, count: int) -> list[Inputs]:

@@ -38,7 +38,7 @@ FAST_SHARE = 0.95
 def bundle_name(model: Model, device: DeviceProfile, recipe: Recipe) -> str:
     """The name of a bundle's folder."""
     variant = "" if model.variant == "base" else f"-{model.variant}"
-    return f"{model.name}{variant}-{device.name}-{recipe.name}"
+    return f"{model.name}{variant}-{device.name}-{recipe.label}"
 
 
 def check_request(device: DeviceProfile, target: Path, force: bool) -> None:
@@ -79,7 +79,7 @@ def export(
     """
     check_request(device, target, force)
     torch.manual_seed(seed)
-    methods = model.methods()
+    methods = model.methods(recipe.kv)
     specs = [method.spec for method in methods]
 
     on_stage("capture")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from edgekit.errors import UsageError, unknown_name
+from edgekit.models.kv import KV
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Recipe:
         calibration_samples: inputs per method that the observers see; 0 if none are needed.
         max_relative_error: gate: largest error of any output, as a share of that output's range.
         min_snr_db: gate: signal-to-noise ratio of every output against eager fp32, in dB.
+        kv: how a language model's KV cache is stored; models without one take no notice.
+        keep_fp32: names of modules of the captured module that stay in fp32, beside those that the model keeps itself.
     """
 
     name: str
@@ -30,6 +33,14 @@ class Recipe:
     calibration_samples: int = 0
     max_relative_error: float | None = None
     min_snr_db: float | None = None
+    kv: KV = "fp32"
+    keep_fp32: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name with what was changed of it, for a bundle's folder: "int4", "int4-kv-int8", "int8-mixed"."""
+        kv = "" if self.kv == find_recipe(self.name).kv else f"-kv-{self.kv}"
+        return f"{self.name}{kv}{'-mixed' if self.keep_fp32 else ''}"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

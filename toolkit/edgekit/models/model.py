@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from edgekit.models.kv import KV
 from edgekit_runtime.tensors import Array, MethodSpec
 
 #: Runs one method: its name and its inputs in, its outputs out.
@@ -120,8 +121,12 @@ class Model(ABC):
         """The module to capture: exact, but without what a device does not need."""
 
     @abstractmethod
-    def methods(self) -> list[Method]:
-        """What to export."""
+    def methods(self, kv: KV = "fp32") -> list[Method]:
+        """What to export.
+
+        Args:
+            kv: how a KV cache is stored; models without one take no notice.
+        """
 
     @abstractmethod
     def calibration(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edgekit.errors import UsageError
 from edgekit.files import sha256_of
 from edgekit.images import MAX_PIXELS, MIN_SIDE
+from edgekit.models.kv import KV
 from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
@@ -173,7 +174,7 @@ class RPCANetModel(Model):
         """Height and width that metrics are taken at: those of the last method."""
         return self.sizes[-1] if self.sizes else DEFAULT_SIZE
 
-    def methods(self) -> list[Method]:
+    def methods(self, kv: KV = "fp32") -> list[Method]:
         """One per size and batch: `forward`, or `forward_HxW` where sizes are given, with `_bN` for several batches."""
         names = output_names(self.checkpoint.module.config.stages, self.stage_outputs)
         methods = []

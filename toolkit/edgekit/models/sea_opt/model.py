@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
+from edgekit.models.kv import KV
 from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
@@ -136,7 +137,7 @@ class SEAOPTModel(Model):
     def device_module(self) -> nn.Module:
         return self.reference  # every method has a module of its own
 
-    def methods(self) -> list[Method]:
+    def methods(self, kv: KV = "fp32") -> list[Method]:
         device = DeviceOPT(self.reference, self.context)
         opt, chunk = self.reference.config, self.chunk
         tokens = TensorSpec("tokens", (chunk,), "int64", "token ids", dynamic=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
+from edgekit.models.kv import KV
 from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
 from edgekit.models.settings import Setting, refuse_settings
 from edgekit.models.shipped import shipped_or
@@ -134,7 +135,7 @@ class StackVAEGModel(Model):
         module.equalise(self._windows(self._train_rows, count, self.seed))
         return module
 
-    def methods(self) -> list[Method]:
+    def methods(self, kv: KV = "fp32") -> list[Method]:
         config = self.checkpoint.config
         methods = []
         for batch in self.batches:

@@ -1,0 +1,8 @@
+"""How a language model's KV cache is stored."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+#: "int8" has a scale per row of a head.
+KV = Literal["fp32", "fp16", "int8"]
