@@ -28,7 +28,6 @@ else:
 UNKNOWN = "unknown"
 OPERATING_SYSTEMS = ("linux", "android")
 FORMATS = ("pte",)
-RECIPES = ("fp32", "int8", "int8-dynamic", "int4")
 ISA = {
     "aarch64": ("neon", "dotprod", "fp16", "i8mm", "bf16", "sve", "sve2"),
     "x86_64": ("avx2", "fma", "f16c", "avx512f", "avx512vnni", "avxvnni"),
@@ -100,7 +99,7 @@ class DeviceProfile:
         memory: the memory.
         formats: programs that the device takes, the preferred one first.
         kernels: which of edgekit's kernels the device may use, the preferred one first.
-        default_recipe: the recipe where the user names none.
+        default_recipe: the recipe where the user names none; export knows which there are.
         aliases: other names for it.
         gpu: the CUDA GPU, if there is one.
         glibc: lowest glibc version on the device, such as "2.35" (Linux only).
@@ -181,7 +180,7 @@ def parse_profile(text: str, origin: str) -> DeviceProfile:
         memory=MemoryProfile(total_mb=memory.count("total_mb"), bandwidth_gb_per_s=memory.figure("bandwidth_gb_per_s")),
         formats=table.choices("formats", FORMATS),
         kernels=table.choices("kernels", KERNELS),
-        default_recipe=table.choice("default_recipe", RECIPES),
+        default_recipe=table.text("default_recipe", _NAME),
         aliases=table.texts("aliases", _NAME) if "aliases" in values else (),
         gpu=_gpu(table.table("gpu", GpuProfile)) if "gpu" in values else None,
         glibc=None if on_android else table.text("glibc", _VERSION),

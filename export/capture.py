@@ -11,7 +11,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from edgekit.errors import EdgekitError
-from edgekit.models.model import Method
+from edgekit.models.model import Method, is_inside
 
 #: Captured graphs by method name.
 Graphs = Mapping[str, ExportedProgram]
@@ -57,4 +57,4 @@ def _first_line(error: Exception) -> str:
 def inside(node: Node, modules: Sequence[str]) -> bool:
     """Whether a graph node was made by one of these submodules."""
     paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
-    return any(path == name or path.startswith(f"{name}.") for path in paths for name in modules)
+    return any(is_inside(path, modules) for path in paths)

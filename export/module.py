@@ -16,10 +16,10 @@ from edgekit.bundle import Bundle
 from edgekit.devices.profile import load_profile
 from edgekit.errors import UsageError
 from edgekit.export.pipeline import bundle_name, export
-from edgekit.export.recipes import choose_recipe
+from edgekit.export.recipes import change_recipe, choose_recipe
 from edgekit.export.verify import eager_outputs
 from edgekit.models.kv import KV
-from edgekit.models.model import Method, Metric, Model, Predict
+from edgekit.models.model import Method, Metric, Model, Observer, Predict
 from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 Inputs = tuple[Tensor, ...]
@@ -35,6 +35,8 @@ def export_module(
     name: str | None = None,
     calibration: Iterable[Inputs] | None = None,
     keep_fp32: Sequence[str] = (),
+    samples: int | None = None,
+    observer: Observer | None = None,
     seed: int = 0,
     force: bool = False,
     native: bool = True,
@@ -53,7 +55,9 @@ def export_module(
         calibration: real inputs for the observers of int8, of any of the sample shapes; a fifth of them is kept back
             for verification. Without it, inputs are drawn with the samples' mean and spread, which tells int8 little
             about your data (a warning says so).
-        keep_fp32: submodules that int8 leaves in fp32.
+        keep_fp32: submodules that stay in fp32, by their names in the module, or patterns of names with *.
+        samples: inputs per method that the observers see; None for 128, or all where there are fewer.
+        observer: how they find the range of an activation: "histogram" (the default), "extremes" or "percentile".
         seed: for everything random.
         force: replace the bundle that is there.
         native: carry the runner and the libraries that the device needs, where they can be had.
@@ -65,10 +69,11 @@ def export_module(
         EdgekitError: the module cannot be captured or lowered.
     """
     profile = load_profile(device)
-    chosen = choose_recipe(recipe, profile.default_recipe, ModuleModel.recipes, "a module of your own")
-    if chosen.calibration_samples and calibration is None:
+    model = ModuleModel(module, sample_inputs, name, calibration, seed)
+    chosen = choose_recipe(recipe, profile.default_recipe, model)
+    chosen = change_recipe(chosen, tuple(keep_fp32), samples, observer)
+    if chosen.calibrated and calibration is None:
         warnings.warn(f"{chosen.name} is calibrated on random numbers: give real inputs as calibration=.", stacklevel=2)
-    model = ModuleModel(module, sample_inputs, name, calibration, tuple(keep_fp32), seed)
     target = Path(output_dir) / bundle_name(model, profile, chosen)
     bundle = export(model, profile, chosen, target, seed, force, native=native, allow_drop=allow_drop)
     if failures := bundle.manifest["accuracy"]["gate"]["failures"]:
@@ -87,13 +92,11 @@ class ModuleModel(Model):
         sample_inputs: Inputs | Sequence[Inputs],
         name: str | None,
         calibration: Iterable[Inputs] | None,
-        keep_fp32: tuple[str, ...],
         seed: int,
     ) -> None:
         if module.training:
             raise UsageError(f"{type(module).__name__} is in training mode: call .eval() on it before the export.")
         self.module = module
-        self.keep_fp32 = keep_fp32
         self.seed = seed
         self._name = _file_name(name or type(module).__name__)
         self._samples = _several(sample_inputs)
@@ -108,6 +111,10 @@ class ModuleModel(Model):
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def blocks_listed_by(self) -> str:
+        return "the module's named_modules() lists them"
 
     @property
     def reference(self) -> nn.Module:

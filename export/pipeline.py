@@ -19,6 +19,7 @@ from edgekit.export import executorch, verify
 from edgekit.export.capture import capture
 from edgekit.export.carried import check_libraries, check_operators
 from edgekit.export.memory import memory_parts
+from edgekit.export.mixed import kept_modules
 from edgekit.export.native_files import missing_for, native_files
 from edgekit.export.operators import choose_operators
 from edgekit.export.quantize import quantize, quantize_weights
@@ -81,14 +82,15 @@ def export(
     torch.manual_seed(seed)
     methods = model.methods(recipe.kv)
     specs = [method.spec for method in methods]
+    kept = kept_modules(model, methods, recipe)
 
     on_stage("capture")
     for method in methods:
         if method.module is not None:
-            quantize_weights(method.module, recipe)
-    graphs = choose_operators(capture(model.device_module, methods), recipe, device, model.keep_fp32)
+            quantize_weights(method.module, recipe, kept)
+    graphs = choose_operators(capture(model.device_module, methods), recipe, device, kept)
     on_stage("quantize")
-    graphs = quantize(model, graphs, methods, recipe)
+    graphs = quantize(model, graphs, methods, recipe, kept)
     on_stage("lower")
     lowered = executorch.lower(graphs)
 
@@ -100,6 +102,7 @@ def export(
         "model": model.describe(),
         "device": device.name,
         "recipe": recipe.name,
+        "numbers": _numbers(model, recipe),
         "seed": seed,
         "pipeline": model.pipeline(),
         "programs": [
@@ -161,6 +164,19 @@ def _carried(
         return {}
     check_operators(files, device, lowered.operators, lowered.delegates)
     return files
+
+
+def _numbers(model: Model, recipe: Recipe) -> dict[str, Any]:
+    """How numbers are stored and computed, for the manifest."""
+    samples = model.calibration_samples if recipe.samples is None else recipe.samples
+    return {
+        "weights": recipe.weights,
+        "activations": recipe.activations,
+        "samples": samples if recipe.calibrated else None,
+        "observer": (recipe.observer or model.observer) if recipe.calibrated else None,
+        "keep_fp32": list(recipe.keep_fp32),
+        "kept_by_model": list(model.keep_fp32) if recipe.weights != "float32" else [],
+    }
 
 
 def _delegation(count: Any) -> dict[str, Any]:

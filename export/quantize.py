@@ -18,10 +18,11 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.observer import MinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import UsageError
 from edgekit.export.capture import Graphs, export_graph, inside
+from edgekit.export.percentile import PercentileObserver
 from edgekit.export.recipes import Recipe
-from edgekit.models.model import Method, Model
+from edgekit.models.model import Method, Model, Observer, is_inside
 from edgekit.native_log import captured_stderr
 
 #: XNNPACK's own bound: a smaller step of an activation has no fixed-point form.
@@ -33,14 +34,20 @@ GROUP = 32
 INT4: torch.dtype = getattr(torch, "int4")  # noqa: B009
 
 
-def quantize_weights(module: nn.Module, recipe: Recipe) -> None:
+def quantize_weights(module: nn.Module, recipe: Recipe, kept: Sequence[str] = ()) -> None:
     """For recipes that need no calibration: rounds a module's linear layers and word embeddings, in place.
+
+    All but those in the submodules that are kept in fp32.
 
     Layers that are rounded already are left alone. In int4, embeddings are int8, as are linear layers whose rows are no
     multiple of a group.
     """
     if recipe.activations != "int8 dynamic":
         return
+
+    def rounded(part: nn.Module, name: str, kind: type[nn.Module]) -> bool:
+        return isinstance(part, kind) and type(part.weight.data) is torch.Tensor and not is_inside(name, kept)
+
     with captured_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torchao.quantization import quantize_
@@ -49,46 +56,74 @@ def quantize_weights(module: nn.Module, recipe: Recipe) -> None:
 
         if recipe.weights == "int4":
             groups = Int8DynamicActivationIntxWeightConfig(weight_dtype=INT4, weight_granularity=PerGroup(GROUP))
-            quantize_(module, groups, lambda part, _: _is_plain(part, nn.Linear) and part.in_features % GROUP == 0)
+            quantize_(
+                module, groups, lambda part, name: rounded(part, name, nn.Linear) and part.in_features % GROUP == 0
+            )
         rows = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int8, weight_granularity=PerAxis(0))
-        quantize_(module, rows, lambda part, _: _is_plain(part, nn.Linear))
+        quantize_(module, rows, lambda part, name: rounded(part, name, nn.Linear))
         words = IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0))
-        quantize_(module, words, lambda part, _: _is_plain(part, nn.Embedding))
+        quantize_(module, words, lambda part, name: rounded(part, name, nn.Embedding))
 
 
-def _is_plain(part: nn.Module, kind: type[nn.Module]) -> bool:
-    return isinstance(part, kind) and type(part.weight.data) is torch.Tensor
+def quantize(
+    model: Model, graphs: Graphs, methods: list[Method], recipe: Recipe, kept: Sequence[str] | None = None
+) -> dict[str, ExportedProgram]:
+    """The graphs in a recipe's numbers; those of recipes without calibration come back as they are.
 
-
-def quantize(model: Model, graphs: Graphs, methods: list[Method], recipe: Recipe) -> dict[str, ExportedProgram]:
-    """The graphs in a recipe's numbers; fp32 graphs come back as they are.
-
-    Raises:
-        EdgekitError: a module to be kept in fp32 does not exist.
+    Args:
+        model: gives the inputs that observers see.
+        graphs: by method.
+        methods: of the model.
+        recipe: static int8, or any.
+        kept: names of the submodules that stay in fp32; None for the model's own.
     """
-    if recipe.activations != "int8":
+    if not recipe.calibrated:
         return dict(graphs)
-    known = {name for name, _ in model.device_module.named_modules()}
-    for name in model.keep_fp32:
-        if name not in known:
-            raise EdgekitError(f"{model.name} has no module {name!r} to keep in fp32.")
+    kept = model.keep_fp32 if kept is None else kept
     quantized = {}
     for method in methods:
         graph = graphs[method.spec.name].module()
         quantizer = (
             XNNPACKQuantizer()
-            .set_global(_configuration(model))
-            .set_filter_function(lambda node: not inside(node, model.keep_fp32))
+            .set_global(_configuration(recipe.observer or model.observer))
+            .set_filter_function(lambda node: not inside(node, kept))
         )
         prepared = prepare_pt2e(graph, quantizer)
         with torch.no_grad():
-            for inputs in model.calibration(method, recipe.calibration_samples):
+            for inputs in calibration_inputs(model, method, recipe):
                 # As a program gets them: edgekit's operators take no other layout.
                 prepared(*(value.contiguous() for value in inputs))
             converted = convert_pt2e(prepared)
-            _round_weights(converted, model.keep_fp32)
+            _round_weights(converted, kept)
             quantized[method.spec.name] = export_graph(converted, method)
     return quantized
+
+
+def calibration_inputs(model: Model, method: Method, recipe: Recipe) -> list[tuple[torch.Tensor, ...]]:
+    """What the observers see of a method.
+
+    Raises:
+        UsageError: nothing, or inputs that the method does not take.
+    """
+    inputs = model.calibration(method, model.calibration_samples if recipe.samples is None else recipe.samples)
+    if not inputs:
+        raise UsageError(f"{model.name} has no data to calibrate {recipe.name} on: give some with --data.")
+    wanted = [(sample.shape, sample.dtype) for sample in method.samples]
+    for tensors in inputs:
+        if [(tensor.shape, tensor.dtype) for tensor in tensors] != wanted:
+            raise UsageError(
+                f"calibration data of {_shapes(tensors)} does not fit method {method.spec.name!r}: "
+                f"it takes {_shapes(method.samples)}."
+            )
+    return inputs
+
+
+def _shapes(tensors: Sequence[torch.Tensor]) -> str:
+    """ "float32 1x3x8x8, int64 5"."""
+    return ", ".join(
+        f"{str(tensor.dtype).removeprefix('torch.')} {'x'.join(map(str, tensor.shape)) or 'scalar'}"
+        for tensor in tensors
+    )
 
 
 def _round_weights(graph: GraphModule, keep_fp32: Sequence[str]) -> None:
@@ -120,11 +155,11 @@ def _round_weights(graph: GraphModule, keep_fp32: Sequence[str]) -> None:
     graph.recompile()
 
 
-def _configuration(model: Model) -> QuantizationConfig:
-    """int8 weights per output channel and int8 activations per tensor, with the range that the model asks for."""
+def _configuration(observer: Observer) -> QuantizationConfig:
+    """int8 weights per output channel and int8 activations per tensor, with the range that an observer finds."""
     configuration = get_symmetric_quantization_config(is_per_channel=True)
-    if model.activation_range == "histogram":
+    if observer == "histogram":
         return configuration
-    extremes = MinMaxObserver.with_args(eps=SMALLEST_SCALE)
-    activation = replace(configuration.input_activation, observer_or_fake_quant_ctr=extremes)
+    kind = {"extremes": MinMaxObserver, "percentile": PercentileObserver}[observer].with_args(eps=SMALLEST_SCALE)
+    activation = replace(configuration.input_activation, observer_or_fake_quant_ctr=kind)
     return replace(configuration, input_activation=activation, output_activation=activation)

@@ -1,13 +1,13 @@
-"""Recipes: how numbers are stored and computed. Adding one adds an entry to `_RECIPES`."""
+"""Recipes: how numbers are stored and computed. Adding one adds an entry to `_RECIPES`, and nothing elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from edgekit.errors import UsageError, unknown_name
 from edgekit.models.kv import KV
+from edgekit.models.model import Model, Observer
 
 
 @dataclass(frozen=True)
@@ -17,22 +17,26 @@ class Recipe:
     Attributes:
         name: as on the command line.
         summary: one line for people.
-        weights: dtype of the delegate's weights.
-        activations: dtype of the delegate's activations; "int8 dynamic" finds their range at every call.
-        calibration_samples: inputs per method that the observers see; 0 if none are needed.
+        weights: dtype that weights are stored in.
+        activations: dtype that a delegate computes in; "int8" takes ranges that observers found, "int8 dynamic" finds
+            them at every call.
         max_relative_error: gate: largest error of any output, as a share of that output's range.
         min_snr_db: gate: signal-to-noise ratio of every output against eager fp32, in dB.
+        samples: inputs per method that the observers see; None for the model's own number.
+        observer: how they find ranges; None for the model's own way.
         kv: how a language model's KV cache is stored; models without one take no notice.
-        keep_fp32: names of modules of the captured module that stay in fp32, beside those that the model keeps itself.
+        keep_fp32: names of modules of what is captured that stay in fp32, or patterns of names, beside those that the
+            model keeps itself.
     """
 
     name: str
     summary: str
-    weights: Literal["float32", "int8", "int4"]
+    weights: Literal["float32", "float16", "int8", "int4"]
     activations: Literal["float32", "int8", "int8 dynamic"]
-    calibration_samples: int = 0
     max_relative_error: float | None = None
     min_snr_db: float | None = None
+    samples: int | None = None
+    observer: Observer | None = None
     kv: KV = "fp32"
     keep_fp32: tuple[str, ...] = ()
 
@@ -41,6 +45,11 @@ class Recipe:
         """Its name with what was changed of it, for a bundle's folder: "int4", "int4-kv-int8", "int8-mixed"."""
         kv = "" if self.kv == find_recipe(self.name).kv else f"-kv-{self.kv}"
         return f"{self.name}{kv}{'-mixed' if self.keep_fp32 else ''}"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether observers look at inputs."""
+        return self.activations == "int8"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,7 +64,6 @@ _RECIPES = {
             "static int8 (PT2E): weights per output channel, activations per tensor, calibrated",
             "int8",
             "int8",
-            calibration_samples=128,
             min_snr_db=10.0,  # the error has a tenth of the power of what the output says
         ),
         Recipe(
@@ -92,19 +100,43 @@ def find_recipe(name: str) -> Recipe:
     return _RECIPES[name.lower()]
 
 
-def choose_recipe(name: str | None, default: str, taken: Sequence[str], model: str) -> Recipe:
+def taken_recipes(model: Model | type[Model]) -> tuple[Recipe, ...]:
+    """The recipes that a model takes, the most exact first."""
+    return tuple(recipe for recipe in recipes() if recipe.name not in model.refused_recipes)
+
+
+def choose_recipe(name: str | None, default: str, model: Model) -> Recipe:
     """The recipe for a model.
 
     Args:
         name: what the user asked for; None for the default.
-        default: of the device; the model's first where the model does not take it.
-        taken: names that the model takes.
-        model: its name.
+        default: of the device; the model's own where the model does not take it.
+        model: which refuses some.
 
     Raises:
         UsageError: unknown, or not for this model.
     """
-    recipe = find_recipe(name or (default if default in taken else taken[0]))
-    if recipe.name not in taken:
-        raise UsageError(f"{model} takes {', '.join(taken)}, not {recipe.name}: choose one of them with --recipe.")
-    return recipe
+    recipe = find_recipe(name or default)
+    refused = model.refused_recipes.get(recipe.name)
+    if refused is None:
+        return recipe
+    if name is None:
+        return find_recipe(model.preferred_recipe)
+    others = ", ".join(taken.name for taken in taken_recipes(model))
+    raise UsageError(f"{model.name} refuses {recipe.name}: {refused}; choose one of {others} with --recipe.")
+
+
+def change_recipe(
+    recipe: Recipe, keep_fp32: tuple[str, ...] = (), samples: int | None = None, observer: Observer | None = None
+) -> Recipe:
+    """A recipe with what the user changes of it.
+
+    Raises:
+        UsageError: nothing in the recipe is calibrated, or nothing is rounded.
+    """
+    if not recipe.calibrated and (samples, observer) != (None, None):
+        option = "--observer" if samples is None else "--samples"
+        raise UsageError(f"{option} is for recipes that are calibrated, which {recipe.name} is not: leave it out.")
+    if recipe.weights == "float32" and keep_fp32:
+        raise UsageError(f"--keep-fp32 is for recipes that round, which {recipe.name} does not: leave it out.")
+    return replace(recipe, keep_fp32=keep_fp32, samples=samples, observer=observer)

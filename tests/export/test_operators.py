@@ -113,10 +113,10 @@ def test_int8_rounds_the_weights_of_ours():
         module.wide.weight[0] = 0
     x = torch.rand(1, 1, 72, 75)
     turned = x.mT.contiguous().mT  # as augmentation leaves it
-    model = ModuleModel(module, (x,), None, [(turned,)] * 5, ("first",), 0)
-    recipe = find_recipe("int8")
-    graphs = choose_operators(capture(module, model.methods()), recipe, load_profile(DOT_PRODUCTS), model.keep_fp32)
-    (graph,) = quantize(model, graphs, model.methods(), recipe).values()
+    model = ModuleModel(module, (x,), None, [(turned,)] * 5, 0)
+    recipe, kept = find_recipe("int8"), ("first",)
+    graphs = choose_operators(capture(module, model.methods()), recipe, load_profile(DOT_PRODUCTS), kept)
+    (graph,) = quantize(model, graphs, model.methods(), recipe, kept).values()
     sizes = {value.dtype: value.numel() for value in graph.state_dict.values() if value.dim() == 4}
     assert sizes == {torch.int8: 9 * 8 * 9 * 9, torch.float32: 8 * 3 * 3}
     # Half a step of each channel's largest weight is the most that a weight is off.

@@ -1,6 +1,6 @@
 import pytest
 
-from edgekit.devices.profile import RECIPES, list_profiles
+from edgekit.devices.profile import list_profiles
 from edgekit.errors import UsageError
 from edgekit.export import executorch
 from edgekit.export.recipes import find_recipe, recipes
@@ -20,7 +20,3 @@ def test_unknown_recipe_names_the_nearest():
 def test_every_device_has_a_known_recipe_and_format(profile):
     find_recipe(profile.default_recipe)
     assert executorch.FORMAT in profile.formats
-
-
-def test_profiles_may_name_every_recipe():
-    assert set(RECIPES) == {recipe.name for recipe in recipes()}

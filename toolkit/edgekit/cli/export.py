@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,11 +19,26 @@ from edgekit.cli.options import (
     verbosity_options,
 )
 
+if TYPE_CHECKING:
+    from edgekit.models.model import Observer
+
 
 @click.command("export")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--device", required=True, metavar="NAME", help="A device profile; `edgekit list devices` shows them.")
 @click.option("--recipe", metavar="R", help="How numbers are stored and computed; default: the device's.")
+@click.option(
+    "--keep-fp32",
+    multiple=True,
+    metavar="NAME",
+    help="A module that stays in fp32, or a pattern of names with *; repeatable; --dry-run lists the blocks.",
+)
+@click.option("--samples", type=click.IntRange(1, 65536), help="Inputs per method that calibration sees.")
+@click.option(
+    "--observer",
+    type=click.Choice(["histogram", "extremes", "percentile"]),
+    help="How calibration finds ranges; default: the model's way.",
+)
 @variant_option
 @checkpoint_option
 @click.option("--data", type=PATH, metavar="PATH", help="Real data for calibration and for the task metric.")
@@ -51,6 +67,9 @@ def command(
     models: tuple[str, ...],
     device: str,
     recipe: str | None,
+    keep_fp32: tuple[str, ...],
+    samples: int | None,
+    observer: Observer | None,
     variant: str | None,
     checkpoint: Path | None,
     data: Path | None,
@@ -85,17 +104,19 @@ def command(
             ("--size", sizes),
             ("--data", data),
             ("--set", settings),
+            ("--keep-fp32", keep_fp32),
         ):
             if given:
                 raise UsageError(
                     f"{option} belongs to one model: name it, such as `edgekit export {entries[0].name} ...`."
                 )
 
-    from edgekit.export.recipes import choose_recipe, find_recipe
+    from edgekit.export.recipes import change_recipe, choose_recipe, find_recipe
 
     if recipe is not None:
         find_recipe(recipe)
 
+    from edgekit.export.mixed import kept_modules
     from edgekit.export.pipeline import FAST_SHARE, STAGES, bundle_name, check_request, export
     from edgekit.models.model import Request
     from edgekit.report import bundle_row, print_bundles, print_json, print_table
@@ -105,9 +126,11 @@ def command(
     jobs = []
     for entry in entries:
         model = entry.load(request)
-        chosen = choose_recipe(recipe, profile.default_recipe, model.recipes, model.name)
+        chosen = choose_recipe(recipe, profile.default_recipe, model)
+        chosen = change_recipe(chosen, tuple(dict.fromkeys(keep_fp32)), samples, observer)
         target = output_dir / bundle_name(model, profile, chosen)
         check_request(profile, target, force)
+        kept_modules(model, model.methods(), chosen)
         jobs.append((model, chosen, target))
     if dry_run:
         planned = [
@@ -116,6 +139,7 @@ def command(
                 "recipe": chosen.name,
                 "methods": [m.spec.name for m in model.methods()],
                 "path": str(target),
+                "blocks": model.blocks(),
             }
             for model, chosen, target in jobs
         ]
@@ -124,6 +148,8 @@ def command(
         else:
             rows = [(str(p["model"]), str(p["recipe"]), ", ".join(p["methods"]), str(p["path"])) for p in planned]
             print_table(("model", "recipe", "methods", "would write"), rows, trailing=1)
+            for plan in planned:
+                print(f"Blocks of {plan['model']}: {', '.join(plan['blocks'])}.")
         return
 
     bundles = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,6 +35,10 @@ def command(bundle: Path, as_json: bool) -> None:
     made_with = ", ".join(f"{name} {version}" for name, version in manifest["tools"].items())
     identity = f"{model['name']} ({model['variant']}, {model['parameters']:,} parameters)"
     print(f"{identity} as {manifest['recipe']} for {manifest['device']}")
+    if numbers := manifest.get("numbers"):  # bundles of before have none
+        print(f"weights {numbers['weights']}, computed in {numbers['activations']}{_calibration(numbers)}")
+        if numbers["keep_fp32"] or numbers["kept_by_model"]:
+            print(f"in fp32: {_kept(numbers)}")
     print(f"task {manifest['pipeline']['name']}, seed {manifest['seed']}, made with {made_with}")
 
     program = opened.program
@@ -83,6 +88,19 @@ def command(bundle: Path, as_json: bool) -> None:
     )
     print(f"Manifest: schema {manifest['schema']}, sha256 {manifest['sha256']}; all files unchanged.")
     print(f"Next: edgekit verify {bundle}")
+
+
+def _calibration(numbers: dict[str, Any]) -> str:
+    if numbers["observer"] is None:
+        return ""
+    return f", ranges by {numbers['observer']} of {numbers['samples']} inputs a method"
+
+
+def _kept(numbers: dict[str, Any]) -> str:
+    asked, own = numbers["keep_fp32"], len(numbers["kept_by_model"])
+    parts = [f"{', '.join(asked)} (asked for)"] if asked else []
+    parts += [f"{own} module{'s' if own > 1 else ''} that the model keeps"] if own else []
+    return "; ".join(parts)
 
 
 def _operators(delegation: dict[str, dict[str, dict[str, int]]], key: str) -> str:

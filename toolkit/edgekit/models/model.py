@@ -14,6 +14,11 @@ from torch import Tensor, nn
 from edgekit.models.kv import KV
 from edgekit_runtime.tensors import Array, MethodSpec
 
+#: How the range of an activation is found: by a histogram, which clips what is rare where that costs less; from the
+#: smallest and largest value; or from the values that all but a few lie between.
+Observer = Literal["histogram", "extremes", "percentile"]
+#: Kinds of layers whose weights recipes round.
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
 #: Runs one method: its name and its inputs in, its outputs out.
 Predict = Callable[[str, tuple[Array, ...]], Sequence[Array]]
 
@@ -90,15 +95,24 @@ def custom_variant(checkpoint: Path | None, known: Iterable[str]) -> str:
     return f"custom-{words}" if words in known else words or "custom"
 
 
+def is_inside(path: str, modules: Iterable[str]) -> bool:
+    """Whether a module's dotted name is one of these, or lies below one."""
+    return any(path == name or path.startswith(f"{name}.") for name in modules)
+
+
 class Model(ABC):
     """One system of the zoo, loaded: module, sample inputs, calibration data, task metric."""
 
-    #: Recipes that the model takes; the first stands in for a device's default that is not among them.
-    recipes: tuple[str, ...] = ("int8", "fp32")
-    #: Names of submodules of `device_module` that int8 leaves in fp32.
+    #: The recipe that stands in for a device's default where the model refuses that.
+    preferred_recipe = "int8"
+    #: Recipes that the model refuses, by name, and why: the rest of a sentence that begins "sea-opt refuses int8: ".
+    refused_recipes: Mapping[str, str] = {}
+    #: Names of submodules of what is captured that every recipe leaves in fp32.
     keep_fp32: tuple[str, ...] = ()
-    #: How int8 finds the range of an activation: by "histogram", which clips what is rare, or from "extremes".
-    activation_range: Literal["histogram", "extremes"] = "histogram"
+    #: How static int8 finds the range of an activation where the user does not say.
+    observer: Observer = "histogram"
+    #: Inputs per method that its observers see where the user does not say.
+    calibration_samples = 128
     #: By how much the task metric may fall below the eager model's before the gate closes.
     max_metric_drop: float = 0.005
 
@@ -127,6 +141,21 @@ class Model(ABC):
         Args:
             kv: how a KV cache is stored; models without one take no notice.
         """
+
+    def blocks(self) -> list[str]:
+        """The parts that a recipe may treat apart, in the module's order, each as `--keep-fp32` takes it: a name of a
+        submodule of what is captured, or a pattern of names.
+
+        Here: every layer with weights outside of `keep_fp32`.
+        """
+        modules = [method.module or self.device_module for method in self.methods()]
+        names = (name for module in modules for name, part in module.named_modules() if isinstance(part, LAYERS))
+        return [name for name in dict.fromkeys(names) if name and not is_inside(name, self.keep_fp32)]
+
+    @property
+    def blocks_listed_by(self) -> str:
+        """What lists the blocks."""
+        return f"`edgekit export {self.name} --dry-run` with your other options lists its blocks"
 
     @abstractmethod
     def calibration(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:

@@ -16,7 +16,17 @@ from edgekit.errors import UsageError
 from edgekit.files import sha256_of
 from edgekit.images import MAX_PIXELS, MIN_SIDE
 from edgekit.models.kv import KV
-from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
+from edgekit.models.model import (
+    LAYERS,
+    Method,
+    Metric,
+    Model,
+    Observer,
+    Predict,
+    Request,
+    custom_variant,
+    is_inside,
+)
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime.images import Gray, Mask
@@ -33,8 +43,6 @@ from .module import RPCANet
 
 #: The variant that ships, and where its data set lies below EDGEKIT_DATA.
 SHIPPED, SHIPPED_DATA, SHIPPED_FOLDER = "s1", "sirst, train part", "sirst"
-#: Frames that the observers of int8 see at most: each has tens of thousands of pixels.
-CALIBRATION_FRAMES = 8
 #: Frames of the quick task metric at export; `evaluate` takes the whole test part.
 METRIC_FRAMES = 16
 #: Frames to evaluate on where there is no data.
@@ -126,7 +134,9 @@ class RPCANetModel(Model):
     name = "rpcanet"
     max_metric_drop = 0.01
     # The few bright pixels of a target are what is looked for; a histogram would clip them.
-    activation_range = "extremes"
+    observer: Observer = "extremes"
+    # Each has tens of thousands of pixels.
+    calibration_samples = 8
 
     def __init__(
         self,
@@ -191,8 +201,23 @@ class RPCANetModel(Model):
                 methods.append(Method(MethodSpec(name, (image,), outputs), (torch.zeros(shape),)))
         return methods
 
+    def blocks(self) -> list[str]:
+        """Per stage: the background, the contrast prior, the objects' trunk and the restoration, as far as they have
+        something to round."""
+        parts = [
+            f"stages.{index}.{part}"
+            for index in range(self.checkpoint.module.config.stages)
+            for part in ("lowrank", "sparse.contrast", "sparse.trunk", "merge")
+        ]
+        layers = [
+            name
+            for name, layer in self._device_module.named_modules()
+            if isinstance(layer, LAYERS) and not is_inside(name, self.keep_fp32)
+        ]
+        return [part for part in parts if any(is_inside(name, [part]) for name in layers)]
+
     def calibration(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
-        return self._inputs("train", method, min(count, CALIBRATION_FRAMES), self.seed)
+        return self._inputs("train", method, count, self.seed)
 
     def verification(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
         return self._inputs("test", method, count, self.seed + 1)

@@ -89,7 +89,8 @@ class SEAOPTModel(Model):
     """
 
     name = "sea-opt"
-    recipes = ("int8-dynamic", "int4", "fp32")
+    preferred_recipe = "int8-dynamic"
+    refused_recipes: Mapping[str, str] = {"int8": "ranges found on some text do not hold for another"}
     # 5 % of perplexity.
     max_metric_drop = 0.05
 
@@ -161,6 +162,12 @@ class SEAOPTModel(Model):
             spec = MethodSpec("attention_maps", (tokens, position), tuple(outputs))
             methods.append(Method(spec, samples[:2], AttentionMaps(device), _WholeMaps(self.reference)))
         return methods
+
+    def blocks(self) -> list[str]:
+        """The words, the attention and the two linear layers of every decoder layer, and the head."""
+        layers = [f"device.opt.decoder.layers.{index}" for index in range(self.reference.config.num_hidden_layers)]
+        parts = [f"{layer}.{part}" for layer in layers for part in ("self_attn", "fc?")]
+        return ["device.opt.decoder.embed_tokens", *parts, "device.head"]
 
     def calibration(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
         return []
