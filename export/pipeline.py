@@ -100,6 +100,7 @@ def export(
         "model": model.describe(),
         "device": device.name,
         "recipe": recipe.name,
+        **({"kv": recipe.kv} if model.kv_types else {}),
         "seed": seed,
         "pipeline": model.pipeline(),
         "programs": [

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from edgekit.errors import UsageError, unknown_name
 from edgekit.models.kv import KV
+
+#: Gate of recipes that round: the error has a tenth of the power of what the output says.
+ROUNDED_SNR_DB = 10.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ class Recipe:
         kv = "" if self.kv == find_recipe(self.name).kv else f"-kv-{self.kv}"
         return f"{self.name}{kv}{'-mixed' if self.keep_fp32 else ''}"
 
+    def with_kv(self, kv: KV) -> Recipe:
+        """The same with another KV cache; one that is rounded is held to what rounded recipes are held to."""
+        if kv == "fp32" or self.min_snr_db is not None:
+            return replace(self, kv=kv)
+        return replace(self, kv=kv, max_relative_error=None, min_snr_db=ROUNDED_SNR_DB)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -56,21 +65,23 @@ _RECIPES = {
             "int8",
             "int8",
             calibration_samples=128,
-            min_snr_db=10.0,  # the error has a tenth of the power of what the output says
+            min_snr_db=ROUNDED_SNR_DB,
         ),
         Recipe(
             "int8-dynamic",
             "int8 weights per output channel, activations in int8 by their range at every call; linear layers",
             "int8",
             "int8 dynamic",
-            min_snr_db=10.0,
+            min_snr_db=ROUNDED_SNR_DB,
+            kv="fp16",
         ),
         Recipe(
             "int4",
             "int4 weights in groups of 32, activations in int8 by their range at every call; linear layers",
             "int4",
             "int8 dynamic",
-            min_snr_db=10.0,
+            min_snr_db=ROUNDED_SNR_DB,
+            kv="fp16",
         ),
     )
 }
@@ -92,7 +103,14 @@ def find_recipe(name: str) -> Recipe:
     return _RECIPES[name.lower()]
 
 
-def choose_recipe(name: str | None, default: str, taken: Sequence[str], model: str) -> Recipe:
+def choose_recipe(
+    name: str | None,
+    default: str,
+    taken: Sequence[str],
+    model: str,
+    kv: KV | None = None,
+    kv_types: Sequence[KV] = (),
+) -> Recipe:
     """The recipe for a model.
 
     Args:
@@ -100,6 +118,8 @@ def choose_recipe(name: str | None, default: str, taken: Sequence[str], model: s
         default: of the device; the model's first where the model does not take it.
         taken: names that the model takes.
         model: its name.
+        kv: how the user wants a KV cache stored; None for the recipe's way, or the model's first.
+        kv_types: ways that the model takes; none where it has no cache.
 
     Raises:
         UsageError: unknown, or not for this model.
@@ -107,4 +127,9 @@ def choose_recipe(name: str | None, default: str, taken: Sequence[str], model: s
     recipe = find_recipe(name or (default if default in taken else taken[0]))
     if recipe.name not in taken:
         raise UsageError(f"{model} takes {', '.join(taken)}, not {recipe.name}: choose one of them with --recipe.")
-    return recipe
+    if kv is not None and not kv_types:
+        raise UsageError(f"{model} has no KV cache: leave --kv out.")
+    if kv is not None and kv not in kv_types:
+        raise UsageError(f"{model} takes a KV cache of {', '.join(kv_types)}, not {kv}: leave --kv out.")
+    chosen = kv or (recipe.kv if recipe.kv in kv_types or not kv_types else kv_types[0])
+    return recipe.with_kv(chosen)

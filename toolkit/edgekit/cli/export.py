@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,17 +13,22 @@ from edgekit.cli.options import (
     force_option,
     frame_size,
     json_option,
+    kv_option,
     name_value_pairs,
     seed_option,
     variant_option,
     verbosity_options,
 )
 
+if TYPE_CHECKING:
+    from edgekit.models.kv import KV
+
 
 @click.command("export")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--device", required=True, metavar="NAME", help="A device profile; `edgekit list devices` shows them.")
 @click.option("--recipe", metavar="R", help="How numbers are stored and computed; default: the device's.")
+@kv_option
 @variant_option
 @checkpoint_option
 @click.option("--data", type=PATH, metavar="PATH", help="Real data for calibration and for the task metric.")
@@ -51,6 +57,7 @@ def command(
     models: tuple[str, ...],
     device: str,
     recipe: str | None,
+    kv: KV | None,
     variant: str | None,
     checkpoint: Path | None,
     data: Path | None,
@@ -85,6 +92,7 @@ def command(
             ("--size", sizes),
             ("--data", data),
             ("--set", settings),
+            ("--kv", kv),
         ):
             if given:
                 raise UsageError(
@@ -105,7 +113,7 @@ def command(
     jobs = []
     for entry in entries:
         model = entry.load(request)
-        chosen = choose_recipe(recipe, profile.default_recipe, model.recipes, model.name)
+        chosen = choose_recipe(recipe, profile.default_recipe, model.recipes, model.name, kv, model.kv_types)
         target = output_dir / bundle_name(model, profile, chosen)
         check_request(profile, target, force)
         jobs.append((model, chosen, target))
@@ -114,7 +122,7 @@ def command(
             {
                 "model": model.name,
                 "recipe": chosen.name,
-                "methods": [m.spec.name for m in model.methods()],
+                "methods": [m.spec.name for m in model.methods(chosen.kv)],
                 "path": str(target),
             }
             for model, chosen, target in jobs

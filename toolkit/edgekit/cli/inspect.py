@@ -33,7 +33,8 @@ def command(bundle: Path, as_json: bool) -> None:
     model = manifest["model"]
     made_with = ", ".join(f"{name} {version}" for name, version in manifest["tools"].items())
     identity = f"{model['name']} ({model['variant']}, {model['parameters']:,} parameters)"
-    print(f"{identity} as {manifest['recipe']} for {manifest['device']}")
+    cache = f", KV cache {manifest['kv']}," if "kv" in manifest else ""
+    print(f"{identity} as {manifest['recipe']}{cache} for {manifest['device']}")
     print(f"task {manifest['pipeline']['name']}, seed {manifest['seed']}, made with {made_with}")
 
     program = opened.program
