@@ -103,6 +103,7 @@ def export(
         "device": device.name,
         "recipe": recipe.name,
         "numbers": _numbers(model, recipe),
+        **({"kv": recipe.kv} if model.kv_types else {}),
         "seed": seed,
         "pipeline": model.pipeline(),
         "programs": [

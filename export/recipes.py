@@ -9,6 +9,9 @@ from edgekit.errors import UsageError, unknown_name
 from edgekit.models.kv import KV
 from edgekit.models.model import Model, Observer
 
+#: Gate of recipes that round: the error has a tenth of the power of what the output says.
+ROUNDED_SNR_DB = 10.0
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -51,6 +54,12 @@ class Recipe:
         """Whether observers look at inputs."""
         return self.activations == "int8"
 
+    def with_kv(self, kv: KV) -> Recipe:
+        """The same with another KV cache; one that is rounded is held to what rounded recipes are held to."""
+        if kv == "fp32" or self.min_snr_db is not None:
+            return replace(self, kv=kv)
+        return replace(self, kv=kv, max_relative_error=None, min_snr_db=ROUNDED_SNR_DB)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -64,21 +73,23 @@ _RECIPES = {
             "static int8 (PT2E): weights per output channel, activations per tensor, calibrated",
             "int8",
             "int8",
-            min_snr_db=10.0,  # the error has a tenth of the power of what the output says
+            min_snr_db=ROUNDED_SNR_DB,
         ),
         Recipe(
             "int8-dynamic",
             "int8 weights per output channel, activations in int8 by their range at every call; linear layers",
             "int8",
             "int8 dynamic",
-            min_snr_db=10.0,
+            min_snr_db=ROUNDED_SNR_DB,
+            kv="fp16",
         ),
         Recipe(
             "int4",
             "int4 weights in groups of 32, activations in int8 by their range at every call; linear layers",
             "int4",
             "int8 dynamic",
-            min_snr_db=10.0,
+            min_snr_db=ROUNDED_SNR_DB,
+            kv="fp16",
         ),
     )
 }
@@ -105,25 +116,31 @@ def taken_recipes(model: Model | type[Model]) -> tuple[Recipe, ...]:
     return tuple(recipe for recipe in recipes() if recipe.name not in model.refused_recipes)
 
 
-def choose_recipe(name: str | None, default: str, model: Model) -> Recipe:
+def choose_recipe(name: str | None, default: str, model: Model, kv: KV | None = None) -> Recipe:
     """The recipe for a model.
 
     Args:
         name: what the user asked for; None for the default.
         default: of the device; the model's own where the model does not take it.
         model: which refuses some.
+        kv: how the user wants a KV cache stored; None for the recipe's way, or the model's first.
 
     Raises:
         UsageError: unknown, or not for this model.
     """
     recipe = find_recipe(name or default)
     refused = model.refused_recipes.get(recipe.name)
-    if refused is None:
-        return recipe
-    if name is None:
-        return find_recipe(model.preferred_recipe)
-    others = ", ".join(taken.name for taken in taken_recipes(model))
-    raise UsageError(f"{model.name} refuses {recipe.name}: {refused}; choose one of {others} with --recipe.")
+    if refused is not None and name is not None:
+        others = ", ".join(taken.name for taken in taken_recipes(model))
+        raise UsageError(f"{model.name} refuses {recipe.name}: {refused}; choose one of {others} with --recipe.")
+    if refused is not None:
+        recipe = find_recipe(model.preferred_recipe)
+    types = model.kv_types
+    if kv is not None and not types:
+        raise UsageError(f"{model.name} has no KV cache: leave --kv out.")
+    if kv is not None and kv not in types:
+        raise UsageError(f"{model.name} takes a KV cache of {', '.join(types)}, not {kv}: leave --kv out.")
+    return recipe.with_kv(kv or (recipe.kv if recipe.kv in types or not types else types[0]))
 
 
 def change_recipe(

@@ -149,11 +149,14 @@ def test_perplexity_is_the_eager_models(cli, text_bundle, text_checkpoints, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("checkpoint", "recipe"), [("sea", "int8-dynamic"), ("sea", "int4"), ("dense", "fp32")])
-def test_other_recipes_and_dense_attention(cli, text_checkpoints, tmp_path, checkpoint, recipe):
+@pytest.mark.parametrize(
+    ("checkpoint", "recipe", "kv"),
+    [("sea", "int8-dynamic", "fp16"), ("sea", "int4", "int8"), ("sea", "fp32", "int8"), ("dense", "fp32", "fp32")],
+)
+def test_other_recipes_and_dense_attention(cli, text_checkpoints, tmp_path, checkpoint, recipe, kv):
     path = text_checkpoints / f"{checkpoint}.safetensors"
     command = ["export", "sea-opt", "--checkpoint", path, "--device", "linux-x86_64", "--set", "chunk=16", "-q"]
-    command += ["--recipe", recipe, "-o", tmp_path]
+    command += ["--recipe", recipe, "-o", tmp_path, *(["--kv", kv] if kv == "int8" else [])]
     if checkpoint == "dense":  # its operator is in ExecuTorch's Python package only
         refuse(cli(*command), 1, "no library for linux-x86_64 has llama::sdpa_with_kv_cache.out")
         command.append("--no-native")
@@ -161,6 +164,14 @@ def test_other_recipes_and_dense_attention(cli, text_checkpoints, tmp_path, chec
     assert (result.code, result.err) == (0, "")
     (folder,) = tmp_path.iterdir()
     manifest = Bundle.open(folder).manifest
+    assert folder.name.endswith(f"{recipe}-kv-int8" if kv == "int8" else recipe)
+    assert (manifest["recipe"], manifest["kv"]) == (recipe, kv)
+    shown = cli("inspect", folder).out
+    assert f"as {recipe}, KV cache {kv}, for linux-x86_64" in shown
+    # Of two layers' caches of (4, 96, 16), with a scale for each row of a head in int8.
+    cache = 2 * 2 * 4 * 96 * {"fp32": 4 * 16, "fp16": 2 * 16, "int8": 16 + 4}[kv]
+    estimator = 2 * 4 * (4 * 5 * 32 + 4 * 5 + 4 * 16 + 2 * 4 * 8 * 4)
+    assert manifest["memory"]["state"] == cache + (estimator if checkpoint == "sea" else 0)
     operators = manifest["programs"][0]["operators"]
     assert ("llama::sdpa_with_kv_cache.out" in operators) == (checkpoint == "dense")
     assert ("edgekit::sea_estimate.out" in operators) == (checkpoint == "sea")
@@ -186,6 +197,7 @@ def test_other_recipes_and_dense_attention(cli, text_checkpoints, tmp_path, chec
         (("--batch", "2"), "no --batch"),
         (("--recipe", "int8"), "sea-opt takes int8-dynamic, int4, fp32, not int8"),
         (("--variant", "125m"), "the checkpoint is of variant 'sea'"),
+        (("--kv", "int4"), "is not one of 'fp32', 'fp16', 'int8'"),
     ],
 )
 def test_exports_that_make_no_sense(cli, text_checkpoints, tmp_path, options, says):
@@ -195,7 +207,14 @@ def test_exports_that_make_no_sense(cli, text_checkpoints, tmp_path, options, sa
     assert not (tmp_path / "out").exists()
 
 
-def test_maps_of_dense_attention(cli, text_checkpoints, tmp_path):
+def test_what_dense_attention_does_not_take(cli, text_checkpoints, tmp_path):
     path = text_checkpoints / "dense.safetensors"
     command = ["export", "sea-opt", "--checkpoint", path, "--device", "linux-x86_64", "-o", tmp_path / "out"]
     refuse(cli(*command, "--set", "attention_maps=true"), 2, "has dense attention, which has no maps to draw")
+    refuse(cli(*command, "--kv", "int8"), 2, "sea-opt takes a KV cache of fp32, not int8")
+
+
+def test_models_without_a_cache(cli, tmp_path):
+    command = ["export", "stackvae-g", "--device", "linux-x86_64", "-o", tmp_path / "out"]
+    refuse(cli(*command, "--kv", "int8"), 2, "stackvae-g has no KV cache: leave --kv out")
+    refuse(cli("export", "--device", "linux-x86_64", "--kv", "int8"), 2, "--kv belongs to one model")

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from edgekit.kernels.sea import SeaState
-from edgekit.models.sea_opt.program import AttentionMaps, DeviceOPT, Extend, Reset
+from edgekit.models.sea_opt import program
+from edgekit.models.sea_opt.program import CACHES, AttentionMaps, DeviceOPT, Extend, Reset
 
 from .conftest import SMALL, SMALL_SEA
 
@@ -62,16 +63,41 @@ def test_rows_that_are_asked_for(build):
     torch.testing.assert_close(found, trained(tokens[None])[0][rows], atol=2e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("sea", [SMALL_SEA, None], ids=["sea", "dense"])
-def test_reset_forgets(build, sea):
-    device = DeviceOPT(build(SMALL, sea), 64)
+def snr_db(found, wanted):
+    return 10 * torch.log10(wanted.var() / (found - wanted).square().mean()).item()
+
+
+# With the scales of keys and values mixed up 20 dB, with one of them 2 % off 42 dB.
+@pytest.mark.parametrize(("kv", "least"), [("fp32", 110), ("fp16", 75), ("int8", 50)])
+def test_rounded_caches(build, kv, least):
+    trained = build()
+    tokens = tokens_of(96)
+    extend = Extend(DeviceOPT(trained, 96, kv))
+    assert snr_db(in_parts(extend, tokens, (50, 1, 1, 44)), trained(tokens[None])[0]) > least
+
+
+@pytest.mark.parametrize(("kv", "bytes_of_number", "scales"), [("fp32", 4, 0), ("fp16", 2, 0), ("int8", 1, 4)])
+def test_size_of_caches(build, kv, bytes_of_number, scales):
+    device = DeviceOPT(build(), 40, kv)
+    for part in device.states:
+        size = sum(buffer.nbytes for name, buffer in part.named_buffers() if name in CACHES)
+        assert size == 2 * 4 * 40 * (12 * bytes_of_number + scales)
+
+
+@pytest.mark.parametrize(
+    ("sea", "kv", "buffers"),
+    [(SMALL_SEA, "fp32", 7), (SMALL_SEA, "fp16", 7), (SMALL_SEA, "int8", 9), (None, "fp32", 2)],
+)
+def test_reset_forgets(build, monkeypatch, sea, kv, buffers):
+    monkeypatch.setattr(program, "ROWS", 24)  # several pieces, and a shorter one
+    device = DeviceOPT(build(SMALL, sea), 64, kv)
     extend = Extend(device)
     first = in_parts(extend, tokens_of(30), (20, 10))
     in_parts(extend, tokens_of(64, seed=2), (64,))
     assert Reset(device)().item() == 0
-    names = {"k_cache", "v_cache", *SeaState._fields}
+    names = {*CACHES, *SeaState._fields}
     changed = [buffer for part in device.states for name, buffer in part.named_buffers() if name in names]
-    assert len(changed) == 2 * (7 if sea else 2)
+    assert len(changed) == 2 * buffers
     assert not any(buffer.any() for buffer in changed)
     assert torch.equal(in_parts(extend, tokens_of(30), (20, 10)), first)
 

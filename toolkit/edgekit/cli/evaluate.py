@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import PATH, checkpoint_option, json_option, seed_option, variant_option, verbosity_options
+from edgekit.cli.options import (
+    PATH,
+    checkpoint_option,
+    json_option,
+    kv_types_option,
+    seed_option,
+    variant_option,
+    verbosity_options,
+)
 
 if TYPE_CHECKING:
+    from edgekit.export.recipes import Recipe
+    from edgekit.models.kv import KV
     from edgekit.models.model import Model
     from edgekit_runtime import Session
 
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--recipe", "recipes", multiple=True, metavar="R", help="Export with it and evaluate that too; repeatable."
 )
+@kv_types_option
 @click.option("--pictures", type=PATH, metavar="DIR", help="Draw scores and what the model learned into this folder.")
 @click.option("--markdown", is_flag=True, help="Print Markdown tables, for a document.")
 @seed_option
@@ -41,6 +52,7 @@ def command(
     checkpoint: Path | None,
     variant: str | None,
     recipes: tuple[str, ...],
+    kv_types: tuple[KV, ...],
     pictures: Path | None,
     markdown: bool,
     seed: int,
@@ -57,20 +69,26 @@ def command(
     from edgekit.models.zoo import find_model
 
     is_bundle = Path(subject).is_dir()
-    if is_bundle and (checkpoint or variant or recipes):
+    if is_bundle and (checkpoint or variant or recipes or kv_types):
         raise UsageError("a bundle has its checkpoint, variant and recipe in it: leave these options out.")
+    if kv_types and not recipes:
+        raise UsageError("--kv belongs to the bundles that --recipe asks for: give a --recipe, or leave it out.")
     if not is_bundle:
         find_model(subject)
 
-    from edgekit.export.recipes import find_recipe
+    from edgekit.export.recipes import choose_recipe, find_recipe
     from edgekit.models.tasks import EvaluateRequest
     from edgekit.report import print_evaluation, print_json
     from edgekit_runtime import Session
 
-    chosen = [find_recipe(name) for name in recipes]
+    for name in recipes:
+        find_recipe(name)
     session = Session(subject) if is_bundle else None
     entry = find_model(str(session.manifest["model"]["name"]) if session else subject)
     with TemporaryDirectory(prefix="edgekit-") as folder, display(quiet) as progress:
+
+        def chosen(model: Model) -> list[Recipe]:
+            return [choose_recipe(name, name, model, kv) for name in recipes for kv in kv_types or (None,)]
 
         def sessions(model: Model) -> Mapping[str, Session]:
             from edgekit.devices.profile import load_profile
@@ -78,11 +96,11 @@ def command(
 
             host = load_profile("linux-x86_64")
             made = {}
-            for recipe in chosen:
-                on_stage = follow_stages(progress, f"export {recipe.name}", len(STAGES))
-                bundle = export(model, host, recipe, Path(folder) / recipe.name, seed, force=True, on_stage=on_stage)
+            for recipe in chosen(model):
+                on_stage = follow_stages(progress, f"export {recipe.label}", len(STAGES))
+                bundle = export(model, host, recipe, Path(folder) / recipe.label, seed, force=True, on_stage=on_stage)
                 progress.done()
-                made[recipe.name] = Session(bundle)
+                made[recipe.label] = Session(bundle)
             return made
 
         evaluation = entry.evaluate(

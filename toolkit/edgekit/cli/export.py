@@ -13,6 +13,7 @@ from edgekit.cli.options import (
     force_option,
     frame_size,
     json_option,
+    kv_option,
     name_value_pairs,
     seed_option,
     variant_option,
@@ -20,6 +21,7 @@ from edgekit.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from edgekit.models.kv import KV
     from edgekit.models.model import Observer
 
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--device", required=True, metavar="NAME", help="A device profile; `edgekit list devices` shows them.")
 @click.option("--recipe", metavar="R", help="How numbers are stored and computed; default: the device's.")
+@kv_option
 @click.option(
     "--keep-fp32",
     multiple=True,
@@ -67,6 +70,7 @@ def command(
     models: tuple[str, ...],
     device: str,
     recipe: str | None,
+    kv: KV | None,
     keep_fp32: tuple[str, ...],
     samples: int | None,
     observer: Observer | None,
@@ -105,6 +109,7 @@ def command(
             ("--data", data),
             ("--set", settings),
             ("--keep-fp32", keep_fp32),
+            ("--kv", kv),
         ):
             if given:
                 raise UsageError(
@@ -126,7 +131,7 @@ def command(
     jobs = []
     for entry in entries:
         model = entry.load(request)
-        chosen = choose_recipe(recipe, profile.default_recipe, model)
+        chosen = choose_recipe(recipe, profile.default_recipe, model, kv)
         chosen = change_recipe(chosen, tuple(dict.fromkeys(keep_fp32)), samples, observer)
         target = output_dir / bundle_name(model, profile, chosen)
         check_request(profile, target, force)
@@ -137,7 +142,7 @@ def command(
             {
                 "model": model.name,
                 "recipe": chosen.name,
-                "methods": [m.spec.name for m in model.methods()],
+                "methods": [m.spec.name for m in model.methods(chosen.kv)],
                 "path": str(target),
                 "blocks": model.blocks(),
             }

@@ -34,7 +34,8 @@ def command(bundle: Path, as_json: bool) -> None:
     model = manifest["model"]
     made_with = ", ".join(f"{name} {version}" for name, version in manifest["tools"].items())
     identity = f"{model['name']} ({model['variant']}, {model['parameters']:,} parameters)"
-    print(f"{identity} as {manifest['recipe']} for {manifest['device']}")
+    cache = f", KV cache {manifest['kv']}," if "kv" in manifest else ""
+    print(f"{identity} as {manifest['recipe']}{cache} for {manifest['device']}")
     if numbers := manifest.get("numbers"):  # bundles of before have none
         print(f"weights {numbers['weights']}, computed in {numbers['activations']}{_calibration(numbers)}")
         if numbers["keep_fp32"] or numbers["kept_by_model"]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from edgekit.errors import UsageError
+from edgekit.models.kv import KVS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,6 +52,10 @@ checkpoint_option = click.option(
 variant_option = click.option(
     "--variant", metavar="V", help="A variant of the model; `edgekit list models` shows them."
 )
+
+_KV_HELP = "How a language model's KV cache is stored; default: the recipe's way."
+kv_option = click.option("--kv", type=click.Choice(KVS), help=_KV_HELP)
+kv_types_option = click.option("--kv", "kv_types", type=click.Choice(KVS), multiple=True, help=_KV_HELP)
 
 
 def verbosity_options(command: F) -> F:

@@ -134,6 +134,11 @@ class Model(ABC):
     def device_module(self) -> nn.Module:
         """The module to capture: exact, but without what a device does not need."""
 
+    @property
+    def kv_types(self) -> tuple[KV, ...]:
+        """How the KV cache may be stored, the default first; empty for models without one."""
+        return ()
+
     @abstractmethod
     def methods(self, kv: KV = "fp32") -> list[Method]:
         """What to export.

@@ -57,7 +57,7 @@ class DenseAttention(nn.Module):
     def step(self, hidden: Tensor, state: LayerState, start_pos: int) -> Tensor:
         """The next rows (T, D) of one sequence; changes the state."""
         q, k, v = (heads[0] for heads in self._project(hidden[None]))
-        ops.kv_append(k, v, start_pos, state.k_cache, state.v_cache)
+        ops.kv_append(k, v, start_pos, state.k_cache, state.v_cache, state.k_scale, state.v_scale)
         return self._merge(self._attend_next(q, k, v, state, start_pos)[None])[0]
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -107,9 +107,8 @@ class SEAAttention(DenseAttention):
         scores, gates, v_mean = ops.sea_estimate(q, k, v, start_pos, state.weights, state.estimator)
         if state.trace is not None:
             state.trace.append(Traced(q, k, scores))
-        return ops.sparse_topk_attention(
-            q, state.k_cache, state.v_cache, scores, gates, v_mean, start_pos, self.k_budget
-        )
+        caches, scales = (state.k_cache, state.v_cache), (state.k_scale, state.v_scale)
+        return ops.sparse_topk_attention(q, *caches, scores, gates, v_mean, start_pos, self.k_budget, *scales)
 
 
 def mixed(attention: Tensor, estimate: Estimate) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
-from edgekit.models.kv import KV
+from edgekit.models.kv import KV, KVS
 from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
@@ -138,8 +138,12 @@ class SEAOPTModel(Model):
     def device_module(self) -> nn.Module:
         return self.reference  # every method has a module of its own
 
+    @property
+    def kv_types(self) -> tuple[KV, ...]:
+        return KVS if self.reference.sea is not None else ("fp32",)
+
     def methods(self, kv: KV = "fp32") -> list[Method]:
-        device = DeviceOPT(self.reference, self.context)
+        device = DeviceOPT(self.reference, self.context, kv)
         opt, chunk = self.reference.config, self.chunk
         tokens = TensorSpec("tokens", (chunk,), "int64", "token ids", dynamic=True)
         position = TensorSpec("position", (), "int64", "tokens before these")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekit.errors import EdgekitError
+from edgekit.models.kv import KV
 
 from .attention import Attended, DenseAttention, SEAAttention
 from .config import POSITION_OFFSET, OPTConfig, SEAConfig
@@ -172,14 +173,14 @@ class DecoderLayer(nn.Module):
         output = self.self_attn.step(self.self_attn_layer_norm(hidden) if self.before else hidden, state, start_pos)
         return self._finish(hidden, output)
 
-    def new_state(self, capacity: int) -> LayerState:
-        """The state before the first token, with room for `capacity`."""
+    def new_state(self, capacity: int, kv: KV = "fp32") -> LayerState:
+        """The state before the first token, with room for `capacity`; only SEA's attention takes another `kv`."""
         attention = self.self_attn
-        size = attention.q_proj.out_features // attention.heads
-        k_cache, v_cache = (attention.q_proj.weight.new_zeros(attention.heads, capacity, size) for _ in range(2))
-        if not isinstance(attention, SEAAttention):
-            return LayerState(k_cache, v_cache)
-        return LayerState(k_cache, v_cache, attention.estimator.folded(), attention.estimator.new_state())
+        weight = attention.q_proj.weight
+        state = LayerState.empty(attention.heads, capacity, len(weight) // attention.heads, kv, weight.device)
+        if isinstance(attention, SEAAttention):
+            state.weights, state.estimator = attention.estimator.folded(), attention.estimator.new_state()
+        return state
 
     def _finish(self, hidden: Tensor, attention: Tensor) -> Tensor:
         hidden = hidden + self._dropped(attention)

@@ -12,11 +12,17 @@ from torch import Tensor, nn
 
 from edgekit.kernels import ops
 from edgekit.kernels.sea import SeaState, SeaWeights
+from edgekit.models.kv import KV
 
 from .attention import DenseAttention, SEAAttention
 from .config import POSITION_OFFSET
 from .opt import OPT
 from .state import LayerState, Traced
+
+#: Rows of zeros that a cache is overwritten with at once.
+ROWS = 512
+#: A layer's caches, the scales of int8 ones among them.
+CACHES = ("k_cache", "v_cache", "k_scale", "v_scale")
 
 
 class DeviceOPT(nn.Module):
@@ -25,9 +31,10 @@ class DeviceOPT(nn.Module):
     Args:
         trained: in eval mode, without gradients.
         capacity: tokens that there is room for, T_max.
+        kv: how the KV cache is stored; dense attention takes fp32 only.
     """
 
-    def __init__(self, trained: OPT, capacity: int) -> None:
+    def __init__(self, trained: OPT, capacity: int, kv: KV = "fp32") -> None:
         super().__init__()
         with torch.device("meta"):
             self.opt = OPT(trained.config, trained.sea).eval().requires_grad_(False)
@@ -38,7 +45,7 @@ class DeviceOPT(nn.Module):
         self.head.weight = embedding.weight
         self.states = nn.ModuleList()
         for layer, original in zip(self.opt.decoder.layers, trained.decoder.layers, strict=True):
-            state = original.new_state(capacity)
+            state = original.new_state(capacity, kv)
             if isinstance(layer.self_attn, SEAAttention):
                 # Its steps take the folded weights.
                 del layer.self_attn.perlin_self_attention
@@ -118,32 +125,37 @@ class _StateBuffers(nn.Module):
     def __init__(self, state: LayerState) -> None:
         super().__init__()
         self.sea = state.estimator is not None
-        tensors = {"k_cache": state.k_cache, "v_cache": state.v_cache}
+        tensors: dict[str, Tensor | None] = {name: getattr(state, name) for name in CACHES}
         tensors |= state.estimator._asdict() if state.estimator is not None else {}
         tensors |= state.weights._asdict() if state.weights is not None else {}
         for name, tensor in tensors.items():
-            self.register_buffer(name, tensor)
+            if tensor is not None:
+                self.register_buffer(name, tensor)
 
     def clear(self) -> None:
         """Overwrites the state with zeros; the caches by the operators that know them, or the arena would hold zeros
         for all layers' at once."""
-        caches = self.get_buffer("k_cache"), self.get_buffer("v_cache")
-        zeros = torch.zeros_like(caches[0])
+        tensors = dict(self.named_buffers())
+        caches = tuple(tensors[name] for name in CACHES if name in tensors)
         if not self.sea:
+            zeros = torch.zeros_like(caches[0])
             for cache in caches:
                 torch.ops.llama.update_cache(zeros, cache, 0)
             return
-        ops.kv_append(zeros, zeros, 0, *caches)
+        heads, capacity, size = caches[0].shape
+        for start in range(0, capacity, ROWS):
+            zeros = torch.zeros(heads, min(ROWS, capacity - start), size, dtype=torch.float16)
+            ops.kv_append(zeros, zeros, start, *caches)
         for name in SeaState._fields:
             self.get_buffer(name).zero_()
 
     def state(self, trace: list[Traced] | None) -> LayerState:
         tensors = dict(self.named_buffers())
-        caches = tensors["k_cache"], tensors["v_cache"]
-        if not self.sea:
-            return LayerState(*caches, trace=trace)
-        weights = SeaWeights(*(tensors[name] for name in SeaWeights._fields))
-        return LayerState(*caches, weights, SeaState(*(tensors[name] for name in SeaState._fields)), trace)
+        state = LayerState(**{name: tensors[name] for name in CACHES if name in tensors}, trace=trace)
+        if self.sea:
+            state.weights = SeaWeights(*(tensors[name] for name in SeaWeights._fields))
+            state.estimator = SeaState(*(tensors[name] for name in SeaState._fields))
+        return state
 
 
 def _by_token(cache: Tensor) -> Tensor:
