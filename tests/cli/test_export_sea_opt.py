@@ -45,7 +45,7 @@ def test_what_the_manifest_says(text_bundle):
 
 def test_the_table_shows_the_state_and_breaks_no_path(text_bundle, capsys):
     print_bundles([Bundle.open(text_bundle)])
-    table, _, below = capsys.readouterr().out.partition("sea-opt, task metric: ")
+    table, _, below = capsys.readouterr().out.partition("sea-opt, task metrics: ")
     assert "state" in table
     assert bytes_text(Bundle.open(text_bundle).manifest["memory"]["state"]) in table
     assert max(map(len, table.splitlines())) <= 120
