@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from edgekit.bundle import Bundle
 from edgekit.devices.profile import load_profile
 from edgekit.errors import UsageError
+from edgekit.export.accuracy import missed
 from edgekit.export.pipeline import bundle_name, export
 from edgekit.export.recipes import change_recipe, choose_recipe
 from edgekit.export.verify import eager_outputs
 from edgekit.models.kv import KV
-from edgekit.models.model import Method, Metric, Model, Observer, Predict
+from edgekit.models.metrics import Predict, TaskMetrics
+from edgekit.models.model import Method, Model, Observer
 from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 Inputs = tuple[Tensor, ...]
@@ -77,7 +79,7 @@ def export_module(
     target = Path(output_dir) / bundle_name(model, profile, chosen)
     bundle = export(model, profile, chosen, target, seed, force, native=native, allow_drop=allow_drop)
     if failures := bundle.manifest["accuracy"]["gate"]["failures"]:
-        warnings.warn(f"{bundle.name} misses its accuracy gate: {'; '.join(failures)}.", stacklevel=2)
+        warnings.warn(f"{missed(bundle.name, failures)}.", stacklevel=2)
     return bundle
 
 
@@ -151,7 +153,7 @@ class ModuleModel(Model):
         observed = len(fitting) - len(fitting) // 5
         return fitting[:observed], fitting[observed:]
 
-    def task_metric(self, predict: Predict | None) -> Metric | None:
+    def task_metrics(self, predict: Predict | None, samples: int | None = None) -> TaskMetrics | None:
         return None
 
     def pipeline(self) -> dict[str, Any]:

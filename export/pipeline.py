@@ -16,6 +16,7 @@ from edgekit.bundle import Bundle, check_target, seal, writing
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, GateError, UsageError
 from edgekit.export import executorch, verify
+from edgekit.export.accuracy import eager_metrics, measure_accuracy, missed
 from edgekit.export.capture import capture
 from edgekit.export.carried import check_libraries, check_operators
 from edgekit.export.memory import memory_parts
@@ -24,6 +25,7 @@ from edgekit.export.native_files import missing_for, native_files
 from edgekit.export.operators import choose_operators
 from edgekit.export.quantize import quantize, quantize_weights
 from edgekit.export.recipes import Recipe
+from edgekit.models.metrics import Drop, Extent
 from edgekit.models.model import Model
 from edgekit_runtime import Session
 
@@ -66,12 +68,15 @@ def export(
     native: bool = True,
     allow_drop: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    extent: Extent = "quick",
+    max_drop: Drop | None = None,
 ) -> Bundle:
     """Exports a model into the folder `target`; the bundle is whole or absent.
 
     With `native` it carries the runner and the libraries that it needs on the device, where they can be had; `say` is
     told why if not. With `allow_drop` a bundle that misses its accuracy gate is written all the same: its manifest and
-    `say` name what it misses.
+    `say` name what it misses. `extent` is how much of the evaluation set the task metrics are taken on; `max_drop`
+    takes the place of what the model allows the recipe.
 
     Raises:
         GateError: the answers are too far from the eager model's, and that is not allowed.
@@ -130,15 +135,26 @@ def export(
         # Sealed once so that verification runs what the device will: the files, by way of a session.
         seal(folder, fields)
         on_stage("verify")
-        fields["accuracy"] = _accuracy(model, Session(Bundle.open(folder)), recipe)
-        failures = fields["accuracy"]["gate"]["failures"]
-        if failures and not allow_drop:
+        session = Session(Bundle.open(folder))
+        samples = verify.load_samples(folder, session.methods)
+        found = measure_accuracy(
+            model,
+            recipe,
+            session.methods,
+            verify.session_predict(session),
+            samples,
+            eager_metrics(model, extent),
+            extent,
+            max_drop,
+        )
+        fields["accuracy"] = found.to_dict()
+        if found.failures and not allow_drop:
             raise GateError(
-                f"{target.name} misses its accuracy gate, no bundle was written: {'; '.join(failures)}. "
-                f"Try --recipe fp32, calibrate on real data with --data, or take it as it is with --allow-drop."
+                f"{missed(target.name, found.failures)}. No bundle was written: try --recipe fp32, calibrate on real "
+                f"data with --data, or take it as it is with --allow-drop."
             )
-        if failures:
-            say(f"warning: {target.name} misses its accuracy gate: {'; '.join(failures)}.")
+        if found.failures:
+            say(f"warning: {missed(target.name, found.failures)}.")
         on_stage("pack")
         seal(folder, fields)
     return Bundle.open(target)
@@ -189,29 +205,4 @@ def _delegation(count: Any) -> dict[str, Any]:
         "delegated_operators": dict(sorted(count.delegated_operators.items())),
         "our_operators": dict(sorted(count.our_operators.items())),
         "undelegated_operators": dict(sorted(count.undelegated_operators.items())),
-    }
-
-
-def _accuracy(model: Model, session: Session, recipe: Recipe) -> dict[str, Any]:
-    samples = verify.load_samples(session.path, session.methods)
-    errors = verify.measure(session, samples)
-    eager = model.task_metric(None)
-    metric: dict[str, Any] | None = None
-    if eager is not None:
-        program = model.task_metric(verify.session_predict(session))
-        assert program is not None
-        metric = {
-            "name": eager.name,
-            "data": eager.data,
-            "eager": verify.significant(eager.value),
-            "program": verify.significant(program.value),
-            "max_drop": model.max_metric_drop,
-        }
-    values = (metric["eager"], metric["program"], metric["max_drop"]) if metric else None
-    failures = verify.gate_failures(errors, recipe, values)
-    return {
-        "samples": len(samples),
-        "outputs": [error.to_dict() for error in errors],
-        "metric": metric,
-        "gate": {"passed": not failures, "failures": failures},
     }

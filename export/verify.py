@@ -21,7 +21,8 @@ from torch.utils._pytree import tree_leaves
 
 from edgekit.errors import EdgekitError
 from edgekit.export.recipes import Recipe
-from edgekit.models.model import Method, Model, Predict
+from edgekit.models.metrics import Metric, Predict
+from edgekit.models.model import Method, Model
 from edgekit_runtime import Session
 from edgekit_runtime.tensors import Array, MethodSpec
 
@@ -134,9 +135,14 @@ def load_samples(folder: Path, methods: Iterable[MethodSpec]) -> list[Sample]:
 
 def measure(session: Session, samples: list[Sample]) -> list[OutputError]:
     """Runs every sample through a session, in order, and compares."""
-    answers = [_answer(session, sample) for sample in samples]
+    return compare(session.methods, session_predict(session), samples)
+
+
+def compare(specs: Iterable[MethodSpec], predict: Predict, samples: list[Sample]) -> list[OutputError]:
+    """Errors of every output of every method that has samples, which are run in order."""
+    answers = [predict(sample.method, sample.inputs) for sample in samples]
     errors = []
-    for method in session.methods:
+    for method in specs:
         pairs = [pair for pair in zip(samples, answers, strict=True) if pair[0].method == method.name]
         if not pairs:
             continue
@@ -145,18 +151,6 @@ def measure(session: Session, samples: list[Sample]) -> list[OutputError]:
             actual = [answer[position].astype(np.float64) for _, answer in pairs]
             errors.append(_compare(method.name, spec.name, expected, actual))
     return errors
-
-
-def _answer(session: Session, sample: Sample) -> list[Array]:
-    try:
-        return session.run(*sample.inputs, method=sample.method)
-    except EdgekitError as error:
-        outside = ", ".join(session.manifest["programs"][0]["operators"]) or "none"
-        # The folder is temporary: it says nothing to the user.
-        reason = str(error).removesuffix(".").replace(f" of {session.path}", "")
-        raise EdgekitError(
-            f"{reason} (kernels outside the delegate: {outside}): rewrite the module without what they do not take."
-        ) from error
 
 
 def _compare(method: str, output: str, expected: list[Array], actual: list[Array]) -> OutputError:
@@ -177,13 +171,21 @@ def _compare(method: str, output: str, expected: list[Array], actual: list[Array
     return OutputError(method, output, max_abs, max_abs / spread, snr, ROUNDING * peak)
 
 
-def gate_failures(errors: list[OutputError], recipe: Recipe, metric: tuple[float, float, float] | None) -> list[str]:
+def gate_failures(
+    errors: list[OutputError],
+    recipe: Recipe,
+    metric: Metric | None = None,
+    found: float = math.nan,
+    allowed: float = 0.0,
+) -> list[str]:
     """Why the answers are not good enough, one sentence each; empty if they are.
 
     Args:
         errors: of all outputs.
         recipe: whose bounds hold.
-        metric: eager value, program's value and the drop allowed, where there is a task metric.
+        metric: the eager model's, where there is a task metric.
+        found: the program's value.
+        allowed: by how much that may be worse.
     """
     failures = []
     for error in errors:
@@ -193,18 +195,32 @@ def gate_failures(errors: list[OutputError], recipe: Recipe, metric: tuple[float
             failures.append(f"{where}: error {error.relative:.2g} of its range, allowed {bound:g}")
         if recipe.min_snr_db is not None and error.snr_db is not None and error.snr_db < recipe.min_snr_db:
             failures.append(f"{where}: signal-to-noise ratio {error.snr_db:.1f} dB, needed {recipe.min_snr_db:g} dB")
-    if metric is not None:
-        eager, program, allowed = metric
-        if not eager - program <= allowed:
-            failures.append(f"task metric {program:.4f}, {allowed:g} below the eager model's {eager:.4f} is allowed")
+    if metric is not None and not metric.loss(found) <= allowed:
+        side = "below" if metric.higher_is_better else "above"
+        failures.append(
+            f"{metric.name} {found:.5g}, at most {allowed:.2g} {side} the eager model's {metric.value:.5g} is allowed"
+        )
     return failures
 
 
 def session_predict(session: Session) -> Predict:
-    return lambda name, inputs: session.run(*inputs, method=name)
+    """A session as a program, whose errors say what it takes outside the delegate."""
+
+    def predict(name: str, inputs: tuple[Array, ...]) -> list[Array]:
+        try:
+            return session.run(*inputs, method=name)
+        except EdgekitError as error:
+            outside = ", ".join(session.manifest["programs"][0]["operators"]) or "none"
+            # The folder is temporary: it says nothing to the user.
+            reason = str(error).removesuffix(".").replace(f" of {session.path}", "")
+            raise EdgekitError(
+                f"{reason} (kernels outside the delegate: {outside}): rewrite the module without what they do not take."
+            ) from error
+
+    return predict
 
 
 def verify_bundle(session: Session, recipe: Recipe) -> tuple[list[OutputError], list[str]]:
     """Runs a bundle's own samples: errors per output, and what misses the recipe's gate."""
     errors = measure(session, load_samples(session.path, session.methods))
-    return errors, gate_failures(errors, recipe, None)
+    return errors, gate_failures(errors, recipe)

@@ -17,10 +17,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from edgekit.bundle import Bundle
-from edgekit.export import recipes, verify
+from edgekit.export import pipeline, recipes
 from edgekit.export.native_files import native_files
 from edgekit.export.pipeline import STAGES
 from edgekit.models.stackvae_g.checkpoint import load_checkpoint
@@ -66,16 +66,17 @@ def test_table_on_stdout_progress_on_stderr_next_command_last(export, tmp_path):
     result = export()
     assert result.code == 0
     bundle = Bundle.open(tmp_path / "out" / NAME)
-    metric = bundle.manifest["accuracy"]["metric"]
+    accuracy = bundle.manifest["accuracy"]
     flat = "".join(result.out.split())
-    for heading in ("model", "recipe", "size", "weights", "arena", "maxerror", "SNR", "taskmetric", "bundle"):
+    for heading in ("model", "recipe", "size", "weights", "arena", "maxerror", "SNR", "taskmetrics", "bundle"):
         assert heading in flat
     assert f"stackvae-gfp32{bundle.size / 1e6:.1f}MB" in flat
-    assert f"{metric['name'].replace(' ', '')}{metric['program']:.4f}(eager{metric['eager']:.4f})" in flat
+    for metric in accuracy["metrics"]:
+        assert f"{metric['name'].replace(' ', '')}{metric['program']:.4f}(eager{metric['eager']:.4f})" in flat
     assert str(bundle.path) in flat
     lines = result.out.splitlines()
     assert "Memory not yet counted: delegate packed weights, operator scratch, runtime." in lines
-    assert "Task metric measured on: generated telemetry with planted faults." in lines
+    assert "Task metrics measured on: generated telemetry with planted faults, 3,985 rows." in lines
     assert lines[-1] == f"Next: edgekit run {bundle.path} --input SERIES.csv"
     stages = [f"{NAME}: {stage} ({count} of 5 stages done, " for count, stage in enumerate(STAGES)]
     told = [line for line in result.err.splitlines() if not line.startswith("without a runner: ")]
@@ -253,7 +254,7 @@ def test_interrupted(export, occupied, monkeypatch):
         assert len(os.listdir(occupied.parent)) == 2  # a half-written bundle stands beside it
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verify, "measure", interrupt)
+    monkeypatch.setattr(pipeline, "measure_accuracy", interrupt)
     assert export("--force", "-q").code == 130
     assert contents(occupied.parent) == before
     assert os.listdir(occupied.parent) == [NAME]
@@ -262,8 +263,8 @@ def test_interrupted(export, occupied, monkeypatch):
 @pytest.mark.slow
 def test_killed(export, pump_checkpoint, tmp_path):
     script = (
-        "import time\nfrom edgekit.export import verify\nfrom edgekit.cli.main import main\n"
-        "verify.measure = lambda *_: (print('ready', flush=True), time.sleep(60))\nmain()"
+        "import time\nfrom edgekit.export import pipeline\nfrom edgekit.cli.main import main\n"
+        "pipeline.measure_accuracy = lambda *_: (print('ready', flush=True), time.sleep(60))\nmain()"
     )
     request = ("--device", "linux-x86_64", "-o", tmp_path / "out", "--checkpoint", pump_checkpoint)
     command = [sys.executable, "-c", script, "export", "stackvae-g", *map(str, request)]
@@ -304,9 +305,28 @@ def test_accuracy_and_metric_on_ones_own_data(export, pump_data, pump_checkpoint
     metric = accuracy["metric"]
     assert metric["eager"] == pytest.approx(roc_auc_score(labels[15:], scores), abs=1e-5)
     assert metric["program"] == pytest.approx(metric["eager"], abs=1e-3)
-    assert metric["data"] == "pump, test part"
+    assert (metric["data"], metric["samples"], metric["unit"]) == ("pump, test part", len(scores), "rows")
+    assert (metric["better"], metric["max_drop"]) == ("higher", 0.002)
+    assert [found["name"] for found in accuracy["metrics"]] == [
+        "ROC AUC",
+        "PR AUC",
+        "best F1",
+        "best F1, point-adjusted",
+    ]
+    precision, recall, _ = precision_recall_curve(labels[15:], scores)
+    best = accuracy["metrics"][2]
+    assert best["eager"] == pytest.approx(np.max(2 * precision * recall / (precision + recall + 1e-12)), abs=1e-5)
+    assert accuracy["metrics"][1]["eager"] == pytest.approx(average_precision_score(labels[15:], scores), abs=1e-5)
     assert accuracy["gate"] == {"passed": True, "failures": []}
     assert accuracy["outputs"][0]["max_abs"] < 1e-5
+
+
+def test_how_much_of_the_evaluation_set_is_taken(export, tmp_path):
+    assert export("--evaluate", 500, "-q").code == 0
+    metric = Bundle.open(tmp_path / "out" / NAME).manifest["accuracy"]["metric"]
+    assert metric["samples"] == 500
+    for text in ("few", "0", "-3", "1.5"):
+        refuse(export("--evaluate", text, "--force"), 2, "neither quick, nor all, nor a number of samples")
 
 
 def test_weights_are_counted(pump_bundle):

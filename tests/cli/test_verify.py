@@ -15,6 +15,9 @@ def test_a_good_bundle(cli, pump_bundle):
     found = json.loads(cli("verify", pump_bundle, "--json").out)
     assert (found["failures"], found["passed"]) == ([], True)
     assert {output["method"] for output in found["outputs"]} == {"forward_b1", "forward_b8"}
+    assert found["at_export"] == Bundle.open(pump_bundle).manifest["accuracy"]
+    assert "Measured on: generated telemetry with planted faults, 3,985 rows." in result.out
+    assert "Accuracy gate at export: met." in result.out
     assert all(0 < output["max_abs"] < 1e-4 for output in found["outputs"])
 
 
@@ -28,7 +31,8 @@ def test_other_answers_miss_the_gate(cli, pump_bundle, resealed):
     result = cli("verify", resealed(pump_bundle, change), "--json")
     assert result.code == 3
     assert json.loads(result.out)["passed"] is False
-    assert "misses its accuracy gate here" in result.err
+    assert "on this machine" in result.err
+    assert "misses its accuracy gate: forward_b1/reconstruction" in result.err
 
 
 def test_inspect_says_what_int8_was_calibrated_on(cli, int8_bundle, pump_bundle):
@@ -41,8 +45,10 @@ def test_inspect_says_what_is_inside(cli, pump_bundle):
     bundle = Bundle.open(pump_bundle)
     result = cli("inspect", pump_bundle)
     assert result.code == 0
-    for said in ("forward_b8", "XnnpackBackend", "aten::linear", "not yet counted", "(the caller's)", "ROC AUC"):
+    for said in ("forward_b8", "XnnpackBackend", "aten::linear", "not yet counted", "(the caller's)"):
         assert said in result.out
+    for metric in ("ROC AUC", "PR AUC", "best F1", "best F1, point-adjusted"):
+        assert metric in result.out
     for name, entry in bundle.manifest["files"].items():
         assert name in result.out
         assert entry["sha256"] in result.out

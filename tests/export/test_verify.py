@@ -8,6 +8,7 @@ import pytest
 from edgekit.errors import EdgekitError
 from edgekit.export.recipes import find_recipe
 from edgekit.export.verify import Sample, gate_failures, measure
+from edgekit.models.metrics import Metric
 from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 SPEC = MethodSpec("forward", (TensorSpec("x", (3,), "float32"),), (TensorSpec("y", (3,), "float32"),))
@@ -42,13 +43,13 @@ def test_a_constant_offset_is_no_signal():
     (error,) = measure(Answering([5, 5, 5]), [sample(4.99, 5.0, 5.01)])
     assert error.relative == pytest.approx(0.5, rel=1e-3)
     assert error.snr_db == pytest.approx(0.0, abs=0.01)
-    assert gate_failures([error], find_recipe("int8"), None)
+    assert gate_failures([error], find_recipe("int8"))
 
 
 def test_float32_rounding_of_an_offset_is_no_failure():
     (error,) = measure(Answering([1e4, 1e4 + 1e-3, 1e4]), [sample(1e4, 1e4, 1e4 + 1e-3)])
     assert error.relative > 1e-4
-    assert not gate_failures([error], find_recipe("fp32"), None)
+    assert not gate_failures([error], find_recipe("fp32"))
 
 
 def test_outputs_that_never_change_are_measured_by_their_size():
@@ -74,11 +75,22 @@ def test_answers_that_are_not_finite_are_an_error():
         ("fp32", [1, 2, 4.01], None, 1),
         ("int8", [1, 2, 4.01], None, 0),
         ("int8", [1, 2, 2], None, 1),
-        ("int8", [1, 2, 4.01], (0.9, 0.896, 0.005), 0),
-        ("int8", [1, 2, 4.01], (0.9, 0.894, 0.005), 1),
-        ("int8", [1, 2, 4.01], (0.9, float("nan"), 0.005), 1),
+        ("int8", [1, 2, 4.01], (Metric("IoU", 0.9), 0.896, 0.005), 0),
+        ("int8", [1, 2, 4.01], (Metric("IoU", 0.9), 0.894, 0.005), 1),
+        ("int8", [1, 2, 4.01], (Metric("IoU", 0.9), 0.99, 0.005), 0),
+        ("int8", [1, 2, 4.01], (Metric("IoU", 0.9), float("nan"), 0.005), 1),
+        ("int8", [1, 2, 4.01], (Metric("perplexity", 20.0, higher_is_better=False), 20.1, 0.2), 0),
+        ("int8", [1, 2, 4.01], (Metric("perplexity", 20.0, higher_is_better=False), 20.3, 0.2), 1),
+        ("int8", [1, 2, 4.01], (Metric("perplexity", 20.0, higher_is_better=False), 12.0, 0.2), 0),
     ],
 )
 def test_gate(recipe, answer, metric, reasons):
     errors = measure(Answering(answer), [sample(1, 2, 4)])
-    assert len(gate_failures(errors, find_recipe(recipe), metric)) == reasons
+    assert len(gate_failures(errors, find_recipe(recipe), *metric or ())) == reasons
+
+
+def test_a_missed_metric_is_said_in_its_direction():
+    lower = gate_failures([], find_recipe("int8"), Metric("perplexity", 20.0, False), 20.3, 0.2)
+    assert lower == ["perplexity 20.3, at most 0.2 above the eager model's 20 is allowed"]
+    higher = gate_failures([], find_recipe("int8"), Metric("IoU", 0.9), 0.8, 0.005)
+    assert higher == ["IoU 0.8, at most 0.005 below the eager model's 0.9 is allowed"]

@@ -86,9 +86,52 @@ def worst_outputs(accuracy: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def metric_text(metric: Mapping[str, Any] | None) -> str:
+    """One metric of a manifest's `accuracy`: "IoU 0.6043 (eager 0.6033)"."""
     if metric is None:
         return "none"
-    return f"{metric['name']} {metric['program']:.4f} (eager {metric['eager']:.4f})"
+    return f"{metric['name']} {metric_value(metric['program'])} (eager {metric_value(metric['eager'])})"
+
+
+def metric_value(value: float) -> str:
+    """Five digits and no more: "0.6043", "1.26e-05", "306.71"."""
+    return f"{value:.4f}" if 0.01 <= abs(value) < 10 or value == 0 else f"{value:.5g}"
+
+
+def metrics_text(accuracy: Mapping[str, Any]) -> str:
+    """All task metrics of a manifest's `accuracy`, the gate's first."""
+    return ", ".join(map(metric_text, accuracy["metrics"])) or "none"
+
+
+def metric_rows(accuracy: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """A line per task metric: name, eager, program, and what the gate asks of it."""
+    rows = []
+    for metric in accuracy["metrics"]:
+        gated = accuracy["metric"] if metric["name"] == accuracy["metric"]["name"] else None
+        side = "below" if metric["better"] == "higher" else "above"
+        bound = f"at most {gated['max_drop']:.3g} {side}" if gated else ""
+        rows.append((metric["name"], metric_value(metric["eager"]), metric_value(metric["program"]), bound))
+    return rows
+
+
+def print_accuracy(accuracy: Mapping[str, Any]) -> None:
+    """Task metrics of a manifest's `accuracy`, what they were measured on, and the gate's verdict."""
+    metric = accuracy["metric"]
+    if metric is None:
+        print("Task metrics: none.")
+    else:
+        print_table(("task metric", "eager fp32", "program", "gate"), metric_rows(accuracy), right=(1, 2))
+        print(f"Measured on: {evaluated_on(metric)}.")
+    print(f"Accuracy gate at export: {gate_text(accuracy)}.")
+
+
+def evaluated_on(metric: Mapping[str, Any]) -> str:
+    """ "sirst, test part, 16 images"."""
+    return f"{metric['data']}, {metric['samples']:,} {metric['unit']}"
+
+
+def gate_text(accuracy: Mapping[str, Any]) -> str:
+    gate = accuracy["gate"]
+    return "met" if gate["passed"] else f"missed ({'; '.join(gate['failures'])})"
 
 
 def fast_share(counts: Iterable[Mapping[str, Any]]) -> float:
@@ -139,7 +182,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
                 f"{100 * row['fast_share']:.1f} %",
                 error,
                 ratio,
-                metric_text(row["accuracy"]["metric"]),
+                metrics_text(row["accuracy"]),
                 row["path"],
             )
         )
@@ -153,7 +196,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         "fast MACs",
         "max error",
         "SNR",
-        "task metric",
+        "task metrics",
         "bundle",
     )
     print_table(headers, rows, right=range(2, 9 if has_state else 8), trailing=2)
@@ -163,11 +206,9 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         if unknown:
             print(f"Memory not yet counted: {unknown}.")
         print_calibration(bundles)
-        metrics = {
-            bundle.manifest["accuracy"]["metric"]["data"] for bundle in bundles if bundle.manifest["accuracy"]["metric"]
-        }
-        if metrics:
-            print(f"Task metric measured on: {', '.join(sorted(metrics))}.")
+        metrics = [bundle.manifest["accuracy"]["metric"] for bundle in bundles]
+        if places := sorted({evaluated_on(metric) for metric in metrics if metric}):
+            print(f"Task metrics measured on: {'; '.join(places)}.")
 
 
 def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -118,16 +118,21 @@ def test_evaluation_is_the_protocol(checkpoint, generated, batch: int):
     assert model.evaluate(predict) == wanted
     assert set(calls) == {("forward_32x40", (batch, 1, 32, 40))}
     assert len(calls) == -(-4 // batch)
-    metric = model.task_metric(predict)
-    assert (metric.name, metric.value) == ("IoU", wanted.iou)
-    assert metric.data == "frames, test part, 4 images"
+    found = model.task_metrics(predict)
+    values = {metric.name: metric.value for metric in found.metrics}
+    assert values == {"IoU": wanted.iou, "F1": wanted.f1, "Pd": wanted.detected, "Fa": wanted.false_alarms}
+    assert found.gated.name == "IoU"
+    assert [metric.name for metric in found.metrics if not metric.higher_is_better] == ["Fa"]
+    assert (found.data, found.samples, found.unit) == ("frames, test part", 4, "images")
+    assert model.task_metrics(predict, 2).samples == 2
     assert model.evaluate(predict, 2) == score((answer(x[None, None])[0, 0], y) for x, y in loaded[::2])
 
 
 def test_without_data_there_are_generated_frames(checkpoint):
-    metric = RPCANetModel(checkpoint, sizes=[(32, 32)]).task_metric(lambda name, inputs: (answer(inputs[0]),))
-    assert metric.data == "generated frames"
-    assert metric.value > 0
+    model = RPCANetModel(checkpoint, sizes=[(32, 32)])
+    found = model.task_metrics(lambda name, inputs: (answer(inputs[0]),), 3)
+    assert (found.data, found.samples) == ("generated frames", 3)
+    assert found.gated.value > 0
 
 
 def test_masks_without_objects(checkpoint, tmp_path):

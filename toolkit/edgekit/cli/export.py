@@ -10,6 +10,7 @@ import click
 from edgekit.cli.options import (
     PATH,
     checkpoint_option,
+    evaluate_option,
     force_option,
     frame_size,
     json_option,
@@ -22,6 +23,7 @@ from edgekit.cli.options import (
 
 if TYPE_CHECKING:
     from edgekit.models.kv import KV
+    from edgekit.models.metrics import Extent
     from edgekit.models.model import Observer
 
 
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     default=True,
     help="Carry the runner and the libraries that the device needs; default: where they can be had.",
 )
+@evaluate_option
 @click.option("--allow-drop", is_flag=True, help="Write a bundle that misses its accuracy gate, with a warning.")
 @click.option("--dry-run", is_flag=True, help="Check the request and say what would be made.")
 @force_option
@@ -83,6 +86,7 @@ def command(
     output_dir: Path,
     seed: int,
     native: bool,
+    extent: Extent,
     allow_drop: bool,
     dry_run: bool,
     force: bool,
@@ -168,7 +172,7 @@ def command(
                     progress.say(note)
 
             on_stage = follow_stages(progress, target.name, len(STAGES))
-            bundle = export(model, profile, chosen, target, seed, force, on_stage, native, allow_drop, on_note)
+            bundle = export(model, profile, chosen, target, seed, force, on_stage, native, allow_drop, on_note, extent)
             progress.done()
             if (share := bundle_row(bundle)["fast_share"]) < FAST_SHARE:
                 progress.say(

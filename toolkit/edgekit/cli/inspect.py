@@ -20,7 +20,7 @@ def command(bundle: Path, as_json: bool) -> None:
         bytes_text,
         fast_share,
         memory_rows,
-        metric_text,
+        print_accuracy,
         print_calibration,
         print_json,
         print_table,
@@ -80,8 +80,7 @@ def command(bundle: Path, as_json: bool) -> None:
         right=(1, 2),
     )
     print_calibration([opened])
-    metric = accuracy["metric"]
-    print(f"Task metric: {metric_text(metric)}" + (f", measured on {metric['data']}" if metric else ""))
+    print_accuracy(accuracy)
     print_table(
         ("file", "size", "sha256"),
         [(name, bytes_text(entry["bytes"]), entry["sha256"]) for name, entry in sorted(manifest["files"].items())],

@@ -23,6 +23,15 @@ def frame_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def evaluation_extent(text: str) -> int | str:
+    """ "quick", "all", or a number of samples above 0."""
+    if text in ("quick", "all"):
+        return text
+    if not re.fullmatch(r"[1-9]\d{0,8}", text):
+        raise click.BadParameter(f"{text!r} is neither quick, nor all, nor a number of samples, 1 or more.")
+    return int(text)
+
+
 PATH = click.Path(path_type=Path)
 
 
@@ -42,6 +51,15 @@ def name_value_pairs(settings: Iterable[str]) -> dict[str, str]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+evaluate_option = click.option(
+    "--evaluate",
+    "extent",
+    type=evaluation_extent,
+    default="quick",
+    show_default=True,
+    metavar="quick|all|N",
+    help="Task metrics on a few samples of the evaluation set, on all, or on N (images, rows, tokens).",
+)
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 2), default=0, show_default=True, help="For everything random."
 )

@@ -20,15 +20,17 @@ def command(bundle: Path, as_json: bool, quiet: bool) -> None:
 
     opened = Bundle.open(bundle)
 
+    from edgekit.export.accuracy import missed
     from edgekit.export.recipes import find_recipe
     from edgekit.export.verify import verify_bundle
-    from edgekit.report import print_json, print_table
+    from edgekit.report import print_accuracy, print_json, print_table
     from edgekit_runtime import Session
 
     errors, failures = verify_bundle(Session(opened), find_recipe(str(opened.manifest["recipe"])))
     if as_json:
         outputs = [error.to_dict() for error in errors]
-        print_json({"outputs": outputs, "failures": failures, "passed": not failures, "files": "unchanged"})
+        found = {"outputs": outputs, "failures": failures, "passed": not failures, "files": "unchanged"}
+        print_json(found | {"at_export": opened.manifest["accuracy"]})
     else:
         rows = [
             (
@@ -41,8 +43,9 @@ def command(bundle: Path, as_json: bool, quiet: bool) -> None:
             for error in errors
         ]
         print_table(("method", "output", "max error", "of the range", "SNR"), rows, right=(2, 3, 4))
+        print_accuracy(opened.manifest["accuracy"])
     if failures:
-        raise GateError(f"{bundle} misses its accuracy gate here: {'; '.join(failures)}.")
+        raise GateError(f"on this machine {missed(bundle, failures)}.")
     if not as_json:
         print(f"{bundle}: files unchanged, answers within the gate of {opened.manifest['recipe']}.")
         print(f"Next: edgekit inspect {bundle}")

@@ -12,15 +12,14 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from edgekit.models.kv import KV
-from edgekit_runtime.tensors import Array, MethodSpec
+from edgekit.models.metrics import Drop, Predict, TaskMetrics
+from edgekit_runtime.tensors import MethodSpec
 
 #: How the range of an activation is found: by a histogram, which clips what is rare where that costs less; from the
 #: smallest and largest value; or from the values that all but a few lie between.
 Observer = Literal["histogram", "extremes", "percentile"]
 #: Kinds of layers whose weights recipes round.
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
-#: Runs one method: its name and its inputs in, its outputs out.
-Predict = Callable[[str, tuple[Array, ...]], Sequence[Array]]
 
 
 @dataclass(frozen=True)
@@ -38,21 +37,6 @@ class Method:
     samples: tuple[Tensor, ...]
     module: nn.Module | None = None
     reference: nn.Module | None = None
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A task metric, higher is better.
-
-    Attributes:
-        name: its standard name.
-        value: measured.
-        data: what it was measured on.
-    """
-
-    name: str
-    value: float
-    data: str
 
 
 @dataclass(frozen=True)
@@ -113,8 +97,8 @@ class Model(ABC):
     observer: Observer = "histogram"
     #: Inputs per method that its observers see where the user does not say.
     calibration_samples = 128
-    #: By how much the task metric may fall below the eager model's before the gate closes.
-    max_metric_drop: float = 0.005
+    #: Samples of the evaluation set that an export takes by default; None for all.
+    quick_samples: int | None = None
 
     @property
     @abstractmethod
@@ -184,11 +168,25 @@ class Model(ABC):
                 yield method, inputs
 
     @abstractmethod
-    def task_metric(self, predict: Predict | None) -> Metric | None:
-        """The model's metric with answers from `predict`, or from the reference itself, in batches of its liking.
+    def task_metrics(self, predict: Predict | None, samples: int | None = None) -> TaskMetrics | None:
+        """The model's metrics with answers from `predict`, or from the reference itself, in batches of its liking.
 
-        None where there is nothing to measure.
+        Args:
+            predict: runs one method; None for the reference.
+            samples: of the evaluation set, evenly spaced where that makes sense; None for all.
+
+        Returns:
+            None where there is nothing to measure.
         """
+
+    def max_drop(self, recipe: str, kv: KV = "fp32") -> Drop:
+        """How much worse than the eager model's the first task metric may be before the gate closes.
+
+        Args:
+            recipe: its name.
+            kv: how a KV cache is stored.
+        """
+        return Drop(0.005)
 
     @abstractmethod
     def pipeline(self) -> dict[str, Any]:

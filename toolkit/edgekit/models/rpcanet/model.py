@@ -16,17 +16,8 @@ from edgekit.errors import UsageError
 from edgekit.files import sha256_of
 from edgekit.images import MAX_PIXELS, MIN_SIDE
 from edgekit.models.kv import KV
-from edgekit.models.model import (
-    LAYERS,
-    Method,
-    Metric,
-    Model,
-    Observer,
-    Predict,
-    Request,
-    custom_variant,
-    is_inside,
-)
+from edgekit.models.metrics import Drop, Metric, Predict, TaskMetrics
+from edgekit.models.model import LAYERS, Method, Model, Observer, Request, custom_variant, is_inside
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime.images import Gray, Mask
@@ -132,7 +123,7 @@ class RPCANetModel(Model):
     """
 
     name = "rpcanet"
-    max_metric_drop = 0.01
+    quick_samples = METRIC_FRAMES
     # The few bright pixels of a target are what is looked for; a histogram would clip them.
     observer: Observer = "extremes"
     # Each has tens of thousands of pixels.
@@ -222,11 +213,19 @@ class RPCANetModel(Model):
     def verification(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
         return self._inputs("test", method, count, self.seed + 1)
 
-    def task_metric(self, predict: Predict | None) -> Metric | None:
-        scores = self.evaluate(predict, METRIC_FRAMES)
-        if self.dataset is None:
-            return Metric("IoU", scores.iou, "generated frames")
-        return Metric("IoU", scores.iou, f"{self.dataset.describe('test')}, {scores.images} images")
+    def task_metrics(self, predict: Predict | None, samples: int | None = None) -> TaskMetrics:
+        scores = self.evaluate(predict, samples)
+        data = self.dataset.describe("test") if self.dataset else "generated frames"
+        metrics = (
+            Metric("IoU", scores.iou),
+            Metric("F1", scores.f1),
+            Metric("Pd", scores.detected),
+            Metric("Fa", scores.false_alarms, higher_is_better=False),
+        )
+        return TaskMetrics(metrics, data, scores.images, "images")
+
+    def max_drop(self, recipe: str, kv: KV = "fp32") -> Drop:
+        return Drop(0.005)
 
     def evaluate(self, predict: Predict | None, limit: int | None = None) -> Scores:
         """Scores of the test part by the authors' protocol, at the size and batch of the last method.

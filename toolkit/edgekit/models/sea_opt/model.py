@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from torch import Tensor, nn
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
 from edgekit.models.kv import KV, KVS
-from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
+from edgekit.models.metrics import Drop, Metric, Predict, TaskMetrics
+from edgekit.models.model import Method, Model, Request, custom_variant
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime import generate
@@ -25,14 +25,17 @@ from .checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from .config import VARIANTS
 from .data import load_corpus, token_stream
 from .opt import OPT
-from .perplexity import chunked_likelihood
+from .perplexity import chunked_likelihood, likelihood, windows
 from .program import AttentionMaps, DeviceOPT, Extend, Reset, by_token
 from .state import ModelState
 
 #: What verification feeds: a whole chunk, a ragged one of so many tokens, and so many single ones.
 RAGGED, SINGLE = 37, 6
-#: Tokens whose likelihood is the task metric.
+#: Tokens that are predicted for the quick task metric at export; `evaluate` takes the whole test part.
 METRIC_TOKENS = 256
+#: By which share of the eager model's a recipe may raise perplexity, and a KV cache on top of that.
+MAX_DROPS = {"fp32": 0.001, "fp16": 0.002, "int8-dynamic": 0.01, "int4": 0.03}
+KV_DROPS: Mapping[KV, float] = {"fp32": 0.0, "fp16": 0.001, "int8": 0.005}
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,7 @@ class SEAOPTModel(Model):
     name = "sea-opt"
     preferred_recipe = "int8-dynamic"
     refused_recipes: Mapping[str, str] = {"int8": "ranges found on some text do not hold for another"}
-    # 5 % of perplexity.
-    max_metric_drop = 0.05
+    quick_samples = METRIC_TOKENS
 
     def __init__(
         self,
@@ -114,6 +116,7 @@ class SEAOPTModel(Model):
         self.seed = seed
         self.checkpoint_sha256 = checkpoint_sha256
         self.name_of_shape = name_of_shape
+        self._written = torch.zeros(0, dtype=torch.int64)
         longest = self.reference.config.max_position_embeddings
         self.context = longest if settings.context is None else settings.context
         if not 1 <= self.context <= longest:
@@ -184,7 +187,7 @@ class SEAOPTModel(Model):
     ) -> Iterator[tuple[Method, tuple[Tensor, ...]]]:
         by_name = {method.spec.name: method for method in methods}
         lengths = [self.chunk, min(RAGGED, self.chunk - 1), *[1] * SINGLE]
-        tokens = self._tokens(sum(lengths))
+        tokens = self._tokens(min(sum(lengths), self.context))
         start = 0
         for length in lengths:
             part = tokens[start : start + length]
@@ -201,20 +204,23 @@ class SEAOPTModel(Model):
                 part = tokens[start : start + self.chunk]
                 yield by_name["attention_maps"], (part, torch.tensor(start))
 
-    def task_metric(self, predict: Predict | None) -> Metric | None:
-        tokens = self._tokens(METRIC_TOKENS + 1)
-        inputs = tokens[:-1]
-        with torch.no_grad():
-            whole = None if predict is not None else self.reference(inputs[None])[0]
+    def task_metrics(self, predict: Predict | None, samples: int | None = None) -> TaskMetrics:
+        """Perplexity per token, over windows of the context length that do not overlap."""
+        tokens = self._tokens(None if samples is None else samples + 1)
 
         def logits(part: Tensor, start: int) -> Tensor:
-            if predict is None:
-                assert whole is not None
-                return whole[start : start + len(part)]
+            assert predict is not None
             return torch.from_numpy(predict("extend", (part.numpy(), np.array(start), np.arange(len(part))))[0])
 
-        found = chunked_likelihood([(inputs, tokens[1:])], self.chunk, logits)
-        return Metric("log-likelihood per token", -found.nll / found.tokens, self._source)
+        if predict is None:
+            found = likelihood(self.reference, tokens, self.context)
+        else:
+            found = chunked_likelihood(windows(tokens, self.context), self.chunk, logits)
+        perplexity = Metric("perplexity", found.perplexity, higher_is_better=False)
+        return TaskMetrics((perplexity,), self._source, found.tokens, "tokens")
+
+    def max_drop(self, recipe: str, kv: KV = "fp32") -> Drop:
+        return Drop(MAX_DROPS[recipe] + KV_DROPS[kv], relative=True)
 
     def pipeline(self) -> dict[str, Any]:
         opt, sea = self.reference.config, self.reference.sea
@@ -242,25 +248,30 @@ class SEAOPTModel(Model):
     def _source(self) -> str:
         return "text that the eager model wrote" if self.text is None else "the data's text"
 
-    @cached_property
-    def _written(self) -> Tensor:
-        """Text that the eager model writes, as long as the metric and verification want it."""
-        wanted = min(self.context, max(METRIC_TOKENS, self.chunk + RAGGED + SINGLE) + 1)
-        generator = torch.Generator().manual_seed(self.seed)
-        first = self.tokenizer.end if self.tokenizer.begin is None else self.tokenizer.begin
-        tokens = torch.tensor([first or 0])
-        state: ModelState = self.reference.new_state(self.context)
-        with torch.no_grad():
-            while len(tokens) < wanted:
-                logits = self.reference.extend(tokens[-1:], state)[-1, : self.tokenizer.size]
-                tokens = torch.cat([tokens, torch.multinomial(logits.softmax(0), 1, generator=generator)])
-        return tokens
+    def _write(self, count: int) -> Tensor:
+        """So many tokens that the eager model writes; a longer text begins as a shorter one does."""
+        if len(self._written) < count:
+            generator = torch.Generator().manual_seed(self.seed)
+            first = self.tokenizer.end if self.tokenizer.begin is None else self.tokenizer.begin
+            tokens = torch.tensor([first or 0])
+            state: ModelState = self.reference.new_state(self.context)
+            with torch.no_grad():
+                while len(tokens) < count:
+                    logits = self.reference.extend(tokens[-1:], state)[-1, : self.tokenizer.size]
+                    tokens = torch.cat([tokens, torch.multinomial(logits.softmax(0), 1, generator=generator)])
+            self._written = tokens
+        return self._written[:count]
 
-    def _tokens(self, count: int) -> Tensor:
-        """At most so many tokens of real text, or of what the eager model writes; never more than the context."""
+    def _tokens(self, count: int | None) -> Tensor:
+        """At most so many tokens, None for all there are: of real text, or of one window that the eager model writes.
+
+        Raises:
+            EdgekitError: real text of fewer than two tokens.
+        """
         if self.text is None:
-            return self._written[: min(count, self.context)]
-        tokens = token_stream(self.tokenizer, self.text)[: min(count, self.context)]
+            longest = self.context + 1  # the last is only predicted
+            return self._write(longest if count is None else min(count, longest))
+        tokens = token_stream(self.tokenizer, self.text)[:count]
         if len(tokens) < 2:
             raise EdgekitError("the data has fewer than two tokens: give more text.")
         return tokens

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
 from edgekit.models.kv import KV
-from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
+from edgekit.models.metrics import Drop, Metric, Predict, TaskMetrics
+from edgekit.models.model import Method, Model, Request, custom_variant
 from edgekit.models.settings import Setting, refuse_settings
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime import detect_anomalies
@@ -26,7 +27,7 @@ from .checkpoint import Checkpoint, load_checkpoint
 from .data import Entity, load_entities
 from .generator import generate_telemetry
 from .inference import LastStepReconstruction, eager_reconstruct
-from .metrics import roc_auc
+from .metrics import evaluate_scores
 from .module import StackVAEG
 from .scoring import Reconstruct, score_windows
 
@@ -151,17 +152,33 @@ class StackVAEGModel(Model):
     def verification(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
         return self._draw(self._test_rows[0], method, count, self.seed + 1)
 
-    def task_metric(self, predict: Predict | None) -> Metric | None:
+    def task_metrics(self, predict: Predict | None, samples: int | None = None) -> TaskMetrics | None:
         rows, labels = self._test_rows
+        window = self.checkpoint.config.window
         if labels is None:
             return None
-        window = self.checkpoint.config.window
+        count = len(rows) - window + 1
+        kept = count if samples is None else min(samples, count)
+        places = np.arange(kept) * count // max(kept, 1)
+        wanted = labels[places + window - 1]
+        if not wanted.any() or wanted.all():
+            return None
         if predict is None:
-            errors = score_windows(rows, window, eager_reconstruct(self.reference))
+            errors = score_windows(rows, window, eager_reconstruct(self.reference), places=places)
         else:
-            errors = score_windows(rows, window, self._reconstruct(predict), self.batches[-1])
+            errors = score_windows(rows, window, self._reconstruct(predict), self.batches[-1], places)
+        found = evaluate_scores(errors.sum(axis=1), wanted)
+        metrics = (
+            Metric("ROC AUC", found.roc_auc),
+            Metric("PR AUC", found.pr_auc),
+            Metric("best F1", found.raw.f1),
+            Metric("best F1, point-adjusted", found.adjusted.f1),
+        )
         source = f"{self.entity.name}, test part" if self.entity else "generated telemetry with planted faults"
-        return Metric("ROC AUC", roc_auc(errors.sum(axis=1), labels[window - 1 :]), source)
+        return TaskMetrics(metrics, source, len(wanted), "rows")
+
+    def max_drop(self, recipe: str, kv: KV = "fp32") -> Drop:
+        return Drop(0.002)
 
     def _reconstruct(self, predict: Predict) -> Reconstruct:
         """The last method, with a last block that is too small filled up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError
 from edgekit_runtime.detect_anomalies import Detection, Detector, FloatArray
@@ -13,14 +14,29 @@ from edgekit_runtime.detect_anomalies import Detection, Detector, FloatArray
 Reconstruct = Callable[[FloatArray], FloatArray]
 
 
-def score_windows(scaled: FloatArray, window: int, reconstruct: Reconstruct, batch: int = 256) -> FloatArray:
-    """Squared errors (T - w + 1, C) float32 of the newest step of every window of scaled rows (T, C)."""
+def score_windows(
+    scaled: FloatArray,
+    window: int,
+    reconstruct: Reconstruct,
+    batch: int = 256,
+    places: NDArray[np.int64] | None = None,
+) -> FloatArray:
+    """Squared errors (N, C) float32 of the newest step of windows of scaled rows (T, C).
+
+    Args:
+        scaled: (T, C) float32.
+        window: w.
+        reconstruct: gives the newest step of windows.
+        batch: windows at once.
+        places: (N,) first rows of the windows; None for every window, N = T - w + 1.
+    """
     if len(scaled) < window:
         raise EdgekitError(f"the series has {len(scaled)} rows, at least {window} are needed for one window.")
     windows = np.lib.stride_tricks.sliding_window_view(scaled, window, axis=0)  # (T - w + 1, C, w)
-    errors = np.empty((len(windows), scaled.shape[1]), np.float32)
-    for start in range(0, len(windows), batch):
-        block = np.ascontiguousarray(windows[start : start + batch])
+    places = np.arange(len(windows)) if places is None else places
+    errors = np.empty((len(places), scaled.shape[1]), np.float32)
+    for start in range(0, len(places), batch):
+        block = np.ascontiguousarray(windows[places[start : start + batch]])
         errors[start : start + len(block)] = np.square(reconstruct(block) - block[:, :, -1])
     return errors
 
