@@ -10,6 +10,8 @@
 #include <csignal>
 #include <cstdio>
 
+#include "heap_count.h"
+
 namespace {
 
 constexpr int kFailed = 1;
@@ -47,5 +49,5 @@ int main(int count, char **arguments) {
                  dlerror());
     return kFailed;
   }
-  return reinterpret_cast<int (*)(int, char **)>(run)(count, arguments);
+  return reinterpret_cast<int (*)(int, char **, edgekit::HeapCount *)>(run)(count, arguments, &edgekit::counted);
 }
