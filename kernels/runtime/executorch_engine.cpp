@@ -118,8 +118,9 @@ class GrowingMemory final : public et::MemoryAllocator {
       return blocks_.back().data() + start;
     }
     try {
+      if (used_ == 0 && blocks_.size() == 1) blocks_.clear();  // too small, and never both at once
       Block block(heap_, std::max(size, kLeast));
-      if (!blocks_.empty()) full_ += blocks_.back().size();
+      full_ += (used_ + Block::kAlignment - 1) / Block::kAlignment * Block::kAlignment;
       blocks_.push_back(std::move(block));
     } catch (const std::bad_alloc &) {
       log(LogLevel::error, "there is no more memory");
@@ -132,10 +133,9 @@ class GrowingMemory final : public et::MemoryAllocator {
 
   // Everything is free again, in one block that is large enough for what was used.
   void reset() override {
+    const size_t size = full_ + used_;
     used_ = full_ = 0;
     if (blocks_.size() <= 1) return;
-    size_t size = 0;
-    for (const Block &block : blocks_) size += block.size();
     blocks_.clear();
     try {
       blocks_.emplace_back(heap_, size);
