@@ -118,6 +118,8 @@ def export(
                 "methods": [spec.to_dict() for spec in specs],
                 "operators": list(lowered.operators),
                 "delegates": list(lowered.delegates),
+                # What a delegate packs with weights holds the scales of activations too, where these are fixed.
+                "share_packed_weights": recipe.activations != "int8",
                 "delegation": {name: _delegation(count) for name, count in lowered.macs.items()},
             }
         ],

@@ -1,7 +1,9 @@
 #include "executorch_engine.h"
 
 #include <executorch/extension/data_loader/mmap_data_loader.h>
+#include <executorch/runtime/backend/backend_options_map.h>
 #include <executorch/runtime/backend/interface.h>
+#include <executorch/runtime/backend/options.h>
 #include <executorch/runtime/core/hierarchical_allocator.h>
 #include <executorch/runtime/executor/method.h>
 #include <executorch/runtime/executor/program.h>
@@ -118,8 +120,9 @@ class GrowingMemory final : public et::MemoryAllocator {
       return blocks_.back().data() + start;
     }
     try {
+      if (used_ == 0 && blocks_.size() == 1) blocks_.clear();  // too small, and never both at once
       Block block(heap_, std::max(size, kLeast));
-      if (!blocks_.empty()) full_ += blocks_.back().size();
+      full_ += (used_ + Block::kAlignment - 1) / Block::kAlignment * Block::kAlignment;
       blocks_.push_back(std::move(block));
     } catch (const std::bad_alloc &) {
       log(LogLevel::error, "there is no more memory");
@@ -132,10 +135,9 @@ class GrowingMemory final : public et::MemoryAllocator {
 
   // Everything is free again, in one block that is large enough for what was used.
   void reset() override {
+    const size_t size = full_ + used_;
     used_ = full_ = 0;
     if (blocks_.size() <= 1) return;
-    size_t size = 0;
-    for (const Block &block : blocks_) size += block.size();
     blocks_.clear();
     try {
       blocks_.emplace_back(heap_, size);
@@ -192,6 +194,7 @@ class ExecutorchEngine final : public Engine {
     program_.emplace(std::move(*program));
     program_bytes_ = file_size(path);
     methods_.resize(text_.methods.size());
+    share_packed_weights();
     plan(bundle.state() > 0);
   }
 
@@ -211,7 +214,7 @@ class ExecutorchEngine final : public Engine {
     loaded->planned.emplace(et::Span<et::Span<uint8_t>>(loaded->buffers.data(), loaded->buffers.size()));
     loaded->manager.emplace(&loaded->memory, &*loaded->planned, &scratch_);
     const RuntimeCall errors;
-    auto method = program_->load_method(text.name.c_str(), &*loaded->manager);
+    auto method = program_->load_method(text.name.c_str(), &*loaded->manager, nullptr, nullptr, &delegate_options_);
     if (!method.ok())
       throw Failure(format("method '%s' of %s cannot be loaded (%s): close something if memory is short, else install "
                            "the edgekit-runtime that fits the bundle.",
@@ -304,6 +307,15 @@ class ExecutorchEngine final : public Engine {
                            folder_.c_str(), missing.c_str()));
   }
 
+  // XNNPACK then packs what it finds under the same name, which is a hash of the bytes, once in the process: for all
+  // methods, and for all sessions. It takes no notice of activations' scales, which static int8 packs with the weights.
+  void share_packed_weights() {
+    if (!text_.share_packed_weights) return;
+    if (xnnpack_options_.set_option("weight_cache_enabled", true) != et::Error::Ok ||
+        delegate_options_.set_options("XnnpackBackend", xnnpack_options_.view()) != et::Error::Ok)
+      log(LogLevel::warning, "each method packs its weights for itself");
+  }
+
   et::MethodMeta metadata(const MethodText &text) const {
     auto meta = program_->method_meta(text.name.c_str());
     if (!meta.ok() || meta->num_inputs() != text.inputs.size() || meta->num_outputs() != text.outputs.size())
@@ -372,6 +384,8 @@ class ExecutorchEngine final : public Engine {
   Block state_;
   std::optional<MmapDataLoader> loader_;
   std::optional<et::Program> program_;
+  et::BackendOptions<1> xnnpack_options_;
+  et::LoadBackendOptionsMap delegate_options_;
   std::vector<std::unique_ptr<LoadedMethod>> methods_;
   size_t program_bytes_ = 0;
 };

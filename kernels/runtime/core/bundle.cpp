@@ -137,7 +137,8 @@ ProgramText Bundle::program() const {
   const std::vector<JsonPart> programs = manifest().parts("programs");
   for (const JsonPart &part : programs) {
     if (part.text("format") != "pte") continue;
-    ProgramText program{part.text("file"), part.text("format"), {}, part.texts("operators"), part.texts("delegates")};
+    ProgramText program{part.text("file"), part.text("format"), {}, part.texts("operators"), part.texts("delegates"),
+                        part.has("share_packed_weights") && part.part("share_packed_weights").value() == true};
     if (!manifest().part("files").value().contains(program.file)) throw part.wrong("file");
     for (const JsonPart &method : part.parts("methods"))
       program.methods.push_back({method.text("name"), tensor_texts(method, "inputs"), tensor_texts(method, "outputs")});

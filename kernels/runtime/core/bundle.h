@@ -25,6 +25,8 @@ struct ProgramText {
   std::string file, format;
   std::vector<MethodText> methods;
   std::vector<std::string> operators, delegates;
+  // Whether weights of the same bytes are the same to a delegate, wherever they are used.
+  bool share_packed_weights;
 };
 
 class Bundle {

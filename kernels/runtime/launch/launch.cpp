@@ -5,16 +5,22 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
+
+#include "heap_count.h"
 
 namespace {
 
 constexpr int kFailed = 1;
 constexpr int kSignals[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
 int terminal = STDERR_FILENO;
+// Blocks of this size and more go back to the system when they are freed. By itself the C library would soon keep them,
+// in pieces that the next ones do not fit.
+constexpr int kLargeBlock = 256 << 10;
 
 // Where a library crashes while it is loaded: its file is damaged, or it ends the process for want of memory.
 void say_and_end(int) {
@@ -29,6 +35,7 @@ void say_and_end(int) {
 }  // namespace
 
 int main(int count, char **arguments) {
+  mallopt(M_MMAP_THRESHOLD, kLargeBlock);
   for (const int signal : kSignals) std::signal(signal, say_and_end);
   // What libraries print when they give up is nothing that a user could act upon.
   terminal = dup(STDERR_FILENO);
@@ -47,5 +54,5 @@ int main(int count, char **arguments) {
                  dlerror());
     return kFailed;
   }
-  return reinterpret_cast<int (*)(int, char **)>(run)(count, arguments);
+  return reinterpret_cast<int (*)(int, char **, edgekit::HeapCount *)>(run)(count, arguments, &edgekit::counted);
 }

@@ -1,10 +1,9 @@
 #include "bench.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <string>
 #include <vector>
 
 #include "core/json.h"
@@ -26,6 +25,7 @@ class Zeros {
       const TensorSpec &spec = specs[index];
       size_t size = size_of(spec.dtype);
       for (int dimension = 0; dimension < spec.rank; ++dimension) size *= static_cast<size_t>(spec.shape[dimension]);
+      bytes_ += static_cast<int64_t>(size);
       // Numbers of 8 bytes, so that every type is aligned.
       memory_[static_cast<size_t>(index)].resize(size / 8 + 1);
       tensors_.push_back({memory_[static_cast<size_t>(index)].data(), spec.dtype, spec.rank, spec.shape});
@@ -34,63 +34,90 @@ class Zeros {
 
   const Tensor *data() const { return tensors_.data(); }
   int count() const { return static_cast<int>(tensors_.size()); }
+  // Of the tensors themselves.
+  int64_t bytes() const { return bytes_; }
 
  private:
   std::vector<std::vector<double>> memory_;
   std::vector<Tensor> tensors_;
+  int64_t bytes_ = 0;
 };
+
+// Runs a method once; gives the milliseconds.
+double time_run(Session &session, const MethodSpec &method, const Zeros &inputs, const Zeros &outputs) {
+  const auto start = Clock::now();
+  if (!session.run(method.name, inputs.data(), inputs.count(), outputs.data(), outputs.count()))
+    throw Failure(last_error());
+  return milliseconds_since(start);
+}
+
+std::string megabytes(const Json &bytes) { return format("%.2f MB", 1e-6 * bytes.get<double>()); }
+
+void print_memory(const Json &memory) {
+  std::printf("  memory: peak %s, load %s, runs %s", megabytes(memory["peak"]).c_str(),
+              megabytes(memory["peak_load"]).c_str(), megabytes(memory["peak_run"]).c_str());
+  if (!memory["resident"].is_null()) std::printf("; resident %s", megabytes(memory["resident"]["peak"]).c_str());
+  std::printf("\n  %-24s %12s %12s\n", "", "after load", "after runs");
+  for (const auto &[name, bytes] : memory["after_runs"].items())
+    std::printf("  %-24s %12s %12s\n", name.c_str(), megabytes(memory["after_load"][name]).c_str(),
+                megabytes(bytes).c_str());
+  if (!memory["libraries"].is_null())
+    std::printf("  %-24s %12s %12s\n", "libraries", "", megabytes(memory["libraries"]).c_str());
+}
 
 }  // namespace
 
-int64_t peak_memory() {
-  // Of this program alone: what getrusage gives counts the process that started it, before it did.
-  if (std::FILE *status = std::fopen("/proc/self/status", "r")) {
-    char line[256];
-    long long kilobytes = -1;
-    while (kilobytes < 0 && std::fgets(line, sizeof line, status)) std::sscanf(line, "VmHWM: %lld kB", &kilobytes);
-    std::fclose(status);
-    if (kilobytes >= 0) return 1024 * kilobytes;
-  }
-  rusage usage;
-  return getrusage(RUSAGE_SELF, &usage) == 0 ? int64_t{1024} * usage.ru_maxrss : 0;
-}
-
-void run_bench(Session &session, const Request &request, double load_ms) {
-  const MethodSpec *method = &session.method(0);
-  if (request.method) method = session.find_method(request.method->c_str());
-  if (method == nullptr)
-    throw UsageFailure(format("there is no method '%s': leave --method out for the first.", request.method->c_str()));
-  const Zeros inputs(method->inputs, method->input_count), outputs(method->outputs, method->output_count);
+void run_bench(Session &session, const Request &request, double open_ms, MemoryParts &memory) {
+  const MethodSpec *timed = &session.method(0);
+  if (request.method) timed = session.find_method(request.method->c_str());
+  if (timed == nullptr)
+    throw UsageFailure(format("there is no method '%s': leave --method out for all.", request.method->c_str()));
+  std::vector<const MethodSpec *> methods;
+  for (int index = 0; index < session.method_count(); ++index)
+    if (!request.method || &session.method(index) == timed) methods.push_back(&session.method(index));
+  // The pool of threads is the runtime's, not the first delegate's that asks for it.
+  const int thread_count = threads();
+  memory.opened(session);
+  const auto start = Clock::now();
+  for (const MethodSpec *method : methods)
+    if (!session.load(method->name)) throw Failure(last_error());
+  const double load_ms = open_ms + milliseconds_since(start);
+  memory.loaded(session);
+  double first = 0;
   std::vector<double> times;
-  for (int64_t run = 0; run <= *request.bench; ++run) {
-    const auto start = Clock::now();
-    if (!session.run(method->name, inputs.data(), inputs.count(), outputs.data(), outputs.count()))
-      throw Failure(last_error());
-    times.push_back(milliseconds_since(start));
+  // The timed one last, so that it finds what it left.
+  std::stable_partition(methods.begin(), methods.end(), [&](const MethodSpec *method) { return method != timed; });
+  for (const MethodSpec *method : methods) {
+    memory.begin_run(session);
+    int64_t bytes = 0;
+    {
+      const Zeros inputs(method->inputs, method->input_count), outputs(method->outputs, method->output_count);
+      bytes = inputs.bytes() + outputs.bytes();
+      first = time_run(session, *method, inputs, outputs);
+      if (method == timed)
+        for (int64_t run = 0; run < *request.bench; ++run)
+          times.push_back(time_run(session, *method, inputs, outputs));
+    }
+    memory.end_run(session, bytes);
   }
-  const double first = times.front();
-  times.erase(times.begin());
   std::sort(times.begin(), times.end());
   const auto percentile = [&](double share) {  // the nearest rank
     const auto rank = static_cast<size_t>(share * static_cast<double>(times.size() - 1) + 0.5);
     return times[rank];
   };
-  const Memory memory = session.memory();
-  const int64_t peak = peak_memory();
+  const Json parts = memory.json(session);
   if (request.json) {
-    const Json found = {{"method", method->name}, {"runs", *request.bench}, {"threads", threads()},
+    const Json found = {{"method", timed->name}, {"runs", *request.bench}, {"threads", thread_count},
                         {"load_ms", load_ms}, {"first_ms", first}, {"p50_ms", percentile(0.5)},
-                        {"p90_ms", percentile(0.9)}, {"p99_ms", percentile(0.99)}, {"peak_memory_bytes", peak},
-                        {"memory", {{"program", memory.program}, {"arena", memory.arena}, {"state", memory.state},
-                                    {"scratch", memory.scratch}, {"runtime", memory.runtime}}}};
+                        {"p90_ms", percentile(0.9)}, {"p99_ms", percentile(0.99)},
+                        {"peak_memory_bytes", peak_memory()}, {"memory", parts}};
     std::printf("%s\n", found.dump(2).c_str());
     return;
   }
-  std::printf("%s: %lld runs, %d threads\n", method->name, static_cast<long long>(*request.bench), threads());
+  std::printf("%s: %lld runs, %d threads\n", timed->name, static_cast<long long>(*request.bench), thread_count);
   std::printf("  load %.2f ms, first run %.2f ms\n", load_ms, first);
   std::printf("  p50 %.3f ms, p90 %.3f ms, p99 %.3f ms\n", percentile(0.5), percentile(0.9), percentile(0.99));
-  std::printf("  peak memory %.1f MB; program %.1f kB, arena %.1f kB, state %.1f kB, scratch %.1f kB\n", 1e-6 * peak,
-              1e-3 * memory.program, 1e-3 * memory.arena, 1e-3 * memory.state, 1e-3 * memory.scratch);
+  print_memory(parts);
 }
 
 }  // namespace edgekit

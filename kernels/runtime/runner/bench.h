@@ -1,15 +1,14 @@
-// How fast a bundle is here.
+// How fast a bundle is here, and what it takes of memory.
 #pragma once
 
 #include "edgekit/session.h"
+#include "memory_parts.h"
 #include "request.h"
 
 namespace edgekit {
 
-// Times a method on zeros; `load_ms` is what opening the session took.
-void run_bench(Session &session, const Request &request, double load_ms);
-
-// The process's peak of resident memory in bytes.
-int64_t peak_memory();
+// Loads every method (or request.method alone), runs each once on zeros of its largest shapes, and times the first of
+// them (or request.method). `open_ms` is what opening the session took; `memory` was made before that.
+void run_bench(Session &session, const Request &request, double open_ms, MemoryParts &memory);
 
 }  // namespace edgekit

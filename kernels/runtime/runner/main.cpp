@@ -27,9 +27,10 @@ void write_log(void *, LogLevel level, const char *message) {
   std::fprintf(stderr, "%s: %s\n", names[static_cast<size_t>(level)], message);
 }
 
-void run(int count, char **arguments) {
+void run(int count, char **arguments, HeapCount &counted) {
   const Request request = read_request(count, arguments);
   if (request.verbose) set_log(write_log, nullptr);
+  MemoryParts memory(counted);
   const auto start = std::chrono::steady_clock::now();
   const SessionPointer session = Session::open(request.bundle.c_str());
   if (!session) throw last_error_is_usage() ? UsageFailure(last_error()) : Failure(last_error());
@@ -37,7 +38,7 @@ void run(int count, char **arguments) {
   if (request.threads && !set_threads(static_cast<int>(*request.threads))) throw UsageFailure(last_error());
   if (request.bench) {
     take_only(request, {"method"});
-    return run_bench(*session, request, load.count());
+    return run_bench(*session, request, load.count(), memory);
   }
   for (const Task &task : kTasks)
     if (std::strcmp(task.name, session->task()) == 0) return task.run(*session, request);
@@ -48,9 +49,10 @@ void run(int count, char **arguments) {
 }  // namespace
 }  // namespace edgekit
 
-extern "C" EDGEKIT_RUNTIME_API int edgekit_run(int count, char **arguments) {
+extern "C" EDGEKIT_RUNTIME_API int edgekit_run(int count, char **arguments,
+                                                    edgekit::HeapCount *counted) {
   try {
-    edgekit::run(count, arguments);
+    edgekit::run(count, arguments, *counted);
     return std::fflush(stdout) == 0 ? 0 : edgekit::kFailed;
   } catch (const edgekit::Interrupted &) {
     return edgekit::kInterrupted;

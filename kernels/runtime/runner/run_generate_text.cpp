@@ -5,9 +5,9 @@
 #include <fstream>
 #include <sstream>
 
-#include "bench.h"
 #include "core/json.h"
 #include "edgekit/generate.h"
+#include "memory_parts.h"
 #include "output.h"
 #include "tasks.h"
 
