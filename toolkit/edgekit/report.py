@@ -170,6 +170,52 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
             print(f"Task metric measured on: {', '.join(sorted(metrics))}.")
 
 
+def print_sweep(results: Sequence[Mapping[str, Any]], markdown: bool = False) -> None:
+    """The table of a sweep, and a sentence for each bundle that failed somewhere.
+
+    Args:
+        results: as `edgekit.devices.sweep` gives them.
+        markdown: for a document.
+    """
+    headers = (
+        "model",
+        "recipe",
+        "size",
+        "peak, predicted",
+        "measured",
+        "p50",
+        "max error",
+        "SNR",
+        "task metric",
+        "gate",
+    )
+    rows = [_sweep_row(result) for result in results]
+    (_print_markdown if markdown else print_table)(headers, rows, range(2, 8))
+    for result in results:
+        if result["error"]:
+            name = result["job"]["name"]
+            print(f"{'- ' if markdown else ''}{name}: {result['error'].rstrip('.')}.")
+
+
+def _sweep_row(result: Mapping[str, Any]) -> list[str]:
+    job, bundle, bench = result["job"], result["bundle"], result["bench"]
+    label = job["recipe"] if job["kv"] is None else f"{job['recipe']}, KV {job['kv']}"
+    if bundle is None:
+        return [job["model"], label, *[""] * 7, "failed"]
+    peak = bundle["memory"].get("peak")
+    measured = ["", ""] if bench is None else [bytes_text(bench["peak_memory_bytes"]), f"{bench['p50_ms']:.3g} ms"]
+    return [
+        job["model"],
+        label,
+        bytes_text(bundle["bytes"]),
+        "" if peak is None else bytes_text(peak),
+        *measured,
+        *worst_outputs(bundle["accuracy"]),
+        metric_text(bundle["accuracy"]["metric"]),
+        "met" if bundle["accuracy"]["gate"]["passed"] else "missed",
+    ]
+
+
 def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A manifest's memory parts with their sizes as text, the known ones first."""
     rows = []

@@ -8,6 +8,7 @@ import click
 
 from edgekit.cli.options import (
     PATH,
+    check_one_model,
     checkpoint_option,
     force_option,
     frame_size,
@@ -73,23 +74,12 @@ def command(
     from edgekit.cli.progress import display, follow_stages
     from edgekit.cli.run import usual_input
     from edgekit.devices.profile import load_profile
-    from edgekit.errors import UsageError
     from edgekit.models.zoo import find_model, zoo
 
     profile = load_profile(device)
     entries = list(dict.fromkeys(find_model(name) for name in models)) or list(zoo())
-    if len(entries) > 1:
-        for option, given in (
-            ("--checkpoint", checkpoint),
-            ("--variant", variant),
-            ("--size", sizes),
-            ("--data", data),
-            ("--set", settings),
-        ):
-            if given:
-                raise UsageError(
-                    f"{option} belongs to one model: name it, such as `edgekit export {entries[0].name} ...`."
-                )
+    own = {"--checkpoint": checkpoint, "--variant": variant, "--size": sizes, "--data": data, "--set": settings}
+    check_one_model("export", [entry.name for entry in entries], own)
 
     from edgekit.export.recipes import choose_recipe, find_recipe
 

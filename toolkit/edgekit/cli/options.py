@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +38,22 @@ def name_value_pairs(settings: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: write NAME=VALUE.")
         pairs[name] = value
     return pairs
+
+
+def check_one_model(command: str, models: Sequence[str], options: Mapping[str, object]) -> None:
+    """Refuses options of a single model for several.
+
+    Args:
+        command: that they were given to.
+        models: names of those asked for.
+        options: values by option; empty or None where it was not given.
+
+    Raises:
+        UsageError: several models, and an option.
+    """
+    for option, given in options.items():
+        if given and len(models) > 1:
+            raise UsageError(f"{option} belongs to one model: name it, such as `edgekit {command} {models[0]} ...`.")
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

@@ -95,6 +95,8 @@ class Model(ABC):
 
     #: Recipes that the model takes; the first stands in for a device's default that is not among them.
     recipes: tuple[str, ...] = ("int8", "fp32")
+    #: Whether it has a KV cache, which can be stored in several ways.
+    has_kv: bool = False
     #: Names of submodules of `device_module` that int8 leaves in fp32.
     keep_fp32: tuple[str, ...] = ()
     #: How int8 finds the range of an activation: by "histogram", which clips what is rare, or from "extremes".

@@ -90,6 +90,7 @@ class SEAOPTModel(Model):
 
     name = "sea-opt"
     recipes = ("int8-dynamic", "int4", "fp32")
+    has_kv = True
     # 5 % of perplexity.
     max_metric_drop = 0.05
 
