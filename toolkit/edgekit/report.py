@@ -12,6 +12,7 @@ from edgekit.bundle import Bundle
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from edgekit.export.budget import Attempt
     from edgekit.models.tasks import Evaluation
 
 
@@ -168,6 +169,31 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         }
         if metrics:
             print(f"Task metric measured on: {', '.join(sorted(metrics))}.")
+
+
+def print_attempts(attempts: Sequence[Attempt], budget: int) -> None:
+    """What was tried for a memory budget: those whose memory is known as a table, the others as a number."""
+    rows = []
+    skipped = 0
+    for attempt in attempts:
+        if attempt.verdict == "too large" and attempt.largest is None:
+            skipped += 1
+            continue
+        part, size = attempt.largest or ("", 0)
+        rows.append(
+            (
+                attempt.text,
+                "" if attempt.peak is None else bytes_text(attempt.peak),
+                f"{part.replace('_', ' ')}, {bytes_text(size)}" if part else "",
+                attempt.verdict,
+                attempt.detail,
+            )
+        )
+    headers = ("tried", "peak, predicted", f"largest part (budget {bytes_text(budget)})", "verdict", "")
+    detailed = any(row[-1] for row in rows)
+    print_table(headers if detailed else headers[:-1], [row if detailed else row[:-1] for row in rows], right=(1,))
+    if skipped:
+        print(f"{skipped} more were not tried: what they share with one of these is too large already.")
 
 
 def print_sweep(results: Sequence[Mapping[str, Any]], markdown: bool = False) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgekit.cli.options import (
     PATH,
+    byte_count,
     check_one_model,
     checkpoint_option,
     force_option,
@@ -18,6 +20,12 @@ from edgekit.cli.options import (
     variant_option,
     verbosity_options,
 )
+
+if TYPE_CHECKING:
+    from edgekit.bundle import Bundle
+    from edgekit.export.budget import Attempt
+    from edgekit.export.recipes import Recipe
+    from edgekit.models.model import Model
 
 
 @click.command("export")
@@ -44,6 +52,12 @@ from edgekit.cli.options import (
     help="Carry the runner and the libraries that the device needs; default: where they can be had.",
 )
 @click.option("--allow-drop", is_flag=True, help="Write a bundle that misses its accuracy gate, with a warning.")
+@click.option(
+    "--memory-budget",
+    type=byte_count,
+    metavar="64MB",
+    help="Choose the most accurate recipe and variant whose predicted peak fits; what you name yourself is kept.",
+)
 @click.option("--dry-run", is_flag=True, help="Check the request and say what would be made.")
 @force_option
 @json_option
@@ -62,6 +76,7 @@ def command(
     seed: int,
     native: bool,
     allow_drop: bool,
+    memory_budget: int | None,
     dry_run: bool,
     force: bool,
     as_json: bool,
@@ -81,14 +96,15 @@ def command(
     own = {"--checkpoint": checkpoint, "--variant": variant, "--size": sizes, "--data": data, "--set": settings}
     check_one_model("export", [entry.name for entry in entries], own)
 
-    from edgekit.export.recipes import choose_recipe, find_recipe
+    from edgekit.export.recipes import choose_recipe, find_recipe, recipes
 
     if recipe is not None:
         find_recipe(recipe)
 
+    from edgekit.export.budget import NothingFitsError, Search
     from edgekit.export.pipeline import FAST_SHARE, STAGES, bundle_name, check_request, export
     from edgekit.models.model import Request
-    from edgekit.report import bundle_row, print_bundles, print_json, print_table
+    from edgekit.report import bundle_row, print_attempts, print_bundles, print_json, print_table
 
     pairs = name_value_pairs(settings)
     request = Request(variant, checkpoint, data, tuple(dict.fromkeys(batches)) or (1,), sizes, seed, pairs)
@@ -98,7 +114,7 @@ def command(
         chosen = choose_recipe(recipe, profile.default_recipe, model.recipes, model.name)
         target = output_dir / bundle_name(model, profile, chosen)
         check_request(profile, target, force)
-        jobs.append((model, chosen, target))
+        jobs.append((entry, model, chosen, target))
     if dry_run:
         planned = [
             {
@@ -107,7 +123,7 @@ def command(
                 "methods": [m.spec.name for m in model.methods()],
                 "path": str(target),
             }
-            for model, chosen, target in jobs
+            for _, model, chosen, target in jobs
         ]
         if as_json:
             print_json({"planned": planned})
@@ -117,27 +133,54 @@ def command(
         return
 
     bundles = []
+    attempts: dict[str, list[Attempt]] = {}
     notes: list[str] = []
     with display(quiet) as progress:
-        for model, chosen, target in jobs:
+        for entry, model, chosen, target in jobs:
 
             def on_note(note: str) -> None:
                 if note not in notes:  # it holds for all bundles
                     notes.append(note)
                     progress.say(note)
 
-            on_stage = follow_stages(progress, target.name, len(STAGES))
-            bundle = export(model, profile, chosen, target, seed, force, on_stage, native, allow_drop, on_note)
-            progress.done()
+            def one(model: Model, recipe: Recipe, most_indirection: int | None = None) -> Bundle:
+                target = output_dir / bundle_name(model, profile, recipe)
+                on_stage = follow_stages(progress, target.name, len(STAGES))
+                bundle = export(
+                    *(model, profile, recipe, target, seed, force, on_stage, native, allow_drop, on_note),
+                    *(memory_budget, most_indirection),
+                )
+                progress.done()
+                return bundle
+
+            if memory_budget is None:
+                bundle = one(model, chosen)
+            else:
+                names = [known.name for known in recipes() if known.name in model.recipes]
+                choice = [chosen] if recipe is not None else [find_recipe(name) for name in names]
+                search = Search(entry.load, request, choice, memory_budget, one, False, allow_drop, progress.say)
+                attempts[model.name] = search.attempts
+                try:
+                    bundle = search.run()
+                except NothingFitsError as error:
+                    if as_json:
+                        print_json({"attempts": {model.name: [attempt.to_dict() for attempt in error.attempts]}})
+                    else:
+                        print_attempts(error.attempts, memory_budget)
+                    raise
             if (share := bundle_row(bundle)["fast_share"]) < FAST_SHARE:
                 progress.say(
                     f"warning: {bundle.name}: fast kernels take {100 * share:.1f} % of the multiplications; "
                     f"left to portable ones: {_undelegated(bundle)}."
                 )
             bundles.append(bundle)
+    tried = {name: [attempt.to_dict() for attempt in made] for name, made in attempts.items()}
     if as_json:
-        print_json({"bundles": [bundle_row(bundle) for bundle in bundles]})
+        print_json({"bundles": [bundle_row(bundle) for bundle in bundles]} | ({"attempts": tried} if tried else {}))
         return
+    for made in attempts.values():
+        assert memory_budget is not None
+        print_attempts(made, memory_budget)
     print_bundles(bundles)
     last = bundles[-1]
     print(f"Next: edgekit run {last.path} {usual_input(last.manifest)}")

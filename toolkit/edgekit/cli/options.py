@@ -22,6 +22,18 @@ def frame_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+#: Bytes by unit; those with an i are powers of 1024.
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def byte_count(text: str) -> int:
+    """ "64MB" to 64,000,000; "0.5GiB" to 536,870,912."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]{0,3})", text)
+    if match is None or match[2].upper() not in _UNITS or not float(match[1]):
+        raise click.BadParameter(f"{text!r} is no amount of memory: write 64MB, 512MiB, or a number of bytes.")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
 PATH = click.Path(path_type=Path)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
 from edgekit.models.kv import KV
-from edgekit.models.model import Method, Metric, Model, Predict, Request, custom_variant
+from edgekit.models.model import RUN_PARTS, Method, Metric, Model, Predict, Request, Variation, custom_variant
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime import generate
@@ -31,6 +31,8 @@ from .state import ModelState
 
 #: What verification feeds: a whole chunk, a ragged one of so many tokens, and so many single ones.
 RAGGED, SINGLE = 37, 6
+#: Down to how many tokens a memory budget may take the context, and chunks that it may take.
+LEAST_CONTEXT, SMALLER_CHUNKS = 256, (64, 32, 16)
 #: Tokens whose likelihood is the task metric.
 METRIC_TOKENS = 256
 
@@ -205,6 +207,14 @@ class SEAOPTModel(Model):
 
         found = chunked_likelihood([(inputs, tokens[1:])], self.chunk, logits)
         return Metric("log-likelihood per token", -found.nll / found.tokens, self._source)
+
+    def variations(self) -> tuple[Variation, ...]:
+        contexts = [self.context, *(2**power for power in range(20, 0, -1) if LEAST_CONTEXT <= 2**power < self.context)]
+        chunks = [self.chunk, *(chunk for chunk in SMALLER_CHUNKS if chunk < self.chunk)]
+        return (
+            Variation("chunk", tuple(map(str, chunks)), RUN_PARTS, exact=True),
+            Variation("context", tuple(map(str, contexts)), ("state", "operator_scratch")),
+        )
 
     def pipeline(self) -> dict[str, Any]:
         opt, sea = self.reference.config, self.reference.sea
