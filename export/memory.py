@@ -52,3 +52,10 @@ def memory_parts(lowered: LoweredProgram, methods: list[MethodSpec]) -> dict[str
         "by_method": by_method,
         **dict.fromkeys(NOT_YET_COUNTED),
     }
+
+
+def largest_part(memory: dict[str, Any]) -> tuple[str, int]:
+    names = [
+        n for n, v in memory.items() if isinstance(v, int) and n not in ("peak", "budget", "inputs_outputs_in_arena")
+    ]
+    return max(((n, memory[n]) for n in names), key=lambda p: p[1])

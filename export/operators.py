@@ -55,9 +55,18 @@ class Convolution:
     kernel: tuple[int, int]
     pixels: int
 
+    @property
+    def indirection(self) -> int:
+        """Bytes of the buffer that XNNPACK keeps for it: a pointer per output pixel and weight of the kernel."""
+        return 8 * self.kernel[0] * self.kernel[1] * self.pixels
+
 
 def choose_operators(
-    graphs: Graphs, recipe: Recipe, device: DeviceProfile, keep_fp32: Sequence[str] = ()
+    graphs: Graphs,
+    recipe: Recipe,
+    device: DeviceProfile,
+    keep_fp32: Sequence[str] = (),
+    most_indirection: int | None = None,
 ) -> dict[str, ExportedProgram]:
     """The captured graphs, with `edgekit::conv2d` where it is faster or smaller; changed in place.
 
@@ -66,6 +75,8 @@ def choose_operators(
         recipe: what they will be quantized to.
         device: whose CPU will run them.
         keep_fp32: submodules that the recipe leaves in fp32.
+        most_indirection: bytes that XNNPACK's indirection buffers of a method may take, where there is a choice; None
+            for as many as are fast.
     """
     dot_products = bool(INT8_DOT_PRODUCTS & set(device.cpu.isa))
     candidates, weights = [], set()
@@ -84,10 +95,38 @@ def choose_operators(
         # In every method or in none, or the weights would be stored twice.
         if found.weight in weights:
             _replace(found)
+    if most_indirection is not None:
+        for found in _largest_indirection(graphs, most_indirection):
+            _replace(found)
     for graph in graphs.values():
         graph.graph_module.graph.lint()
         graph.graph_module.recompile()
     return dict(graphs)
+
+
+def indirection(graphs: Graphs) -> int:
+    """Bytes of XNNPACK's indirection buffers that `edgekit::conv2d` would save, of the method with the most."""
+    return max(sum(found.indirection for found in _left(graph)) for graph in graphs.values())
+
+
+def _left(graph: ExportedProgram) -> list[Convolution]:
+    """What `edgekit::conv2d` could compute and does not, the largest indirection buffers first."""
+    found = [convolution(node) for node in graph.graph_module.graph.nodes]
+    able = [one for one in found if one is not None and NARROWEST <= max(one.kernel) <= WIDEST]
+    return sorted(able, key=lambda one: -one.indirection)
+
+
+def _largest_indirection(graphs: Graphs, most: int) -> list[Convolution]:
+    """The convolutions that must go so that no method's indirection buffers take more than `most` bytes."""
+    gone: set[str] = set()
+    for graph in graphs.values():
+        left = _left(graph)
+        total = sum(found.indirection for found in left if found.weight not in gone)
+        for found in left:
+            if total > most and found.weight not in gone:
+                gone.add(found.weight)
+                total -= found.indirection
+    return [found for graph in graphs.values() for found in _left(graph) if found.weight in gone]
 
 
 def convolution(node: Node) -> Convolution | None:

@@ -19,14 +19,15 @@ from edgekit.export import executorch, verify
 from edgekit.export.accuracy import eager_metrics, measure_accuracy, missed
 from edgekit.export.capture import capture
 from edgekit.export.carried import check_libraries, check_operators
-from edgekit.export.memory import memory_parts
+from edgekit.export.memory import largest_part, memory_parts
 from edgekit.export.mixed import kept_modules
 from edgekit.export.native_files import missing_for, native_files
-from edgekit.export.operators import choose_operators
+from edgekit.export.operators import choose_operators, indirection
 from edgekit.export.quantize import quantize, quantize_weights
 from edgekit.export.recipes import Recipe
 from edgekit.models.metrics import Drop, Extent
 from edgekit.models.model import Model
+from edgekit.report import bytes_text
 from edgekit_runtime import Session
 
 Stage = Literal["capture", "quantize", "lower", "verify", "pack"]
@@ -36,6 +37,24 @@ PROGRAM_FILE = "program.pte"
 MINIMUM_EXECUTORCH = "1.5"
 #: Below this share of multiply-accumulates in fast kernels the user is warned.
 FAST_SHARE = 0.95
+
+
+class OverBudgetError(GateError):
+    """An export that takes more memory than it may.
+
+    Attributes:
+        memory: its parts, as in a manifest.
+        indirection: bytes of XNNPACK's indirection buffers that other operators would save.
+    """
+
+    def __init__(self, name: str, memory: Mapping[str, Any], budget: int, indirection: int) -> None:
+        part, size = largest_part(memory)
+        super().__init__(
+            f"{name} takes {bytes_text(memory['peak'])} of memory, {bytes_text(budget)} are allowed; its largest part "
+            f"is {part.replace('_', ' ')} with {bytes_text(size)}: give more memory, or export it smaller."
+        )
+        self.memory = memory
+        self.indirection = indirection
 
 
 def bundle_name(model: Model, device: DeviceProfile, recipe: Recipe) -> str:
@@ -70,15 +89,19 @@ def export(
     say: Callable[[str], None] = lambda line: None,
     extent: Extent = "quick",
     max_drop: Drop | None = None,
+    memory_budget: int | None = None,
+    most_indirection: int | None = None,
 ) -> Bundle:
     """Exports a model into the folder `target`; the bundle is whole or absent.
 
     With `native` it carries the runner and the libraries that it needs on the device, where they can be had; `say` is
     told why if not. With `allow_drop` a bundle that misses its accuracy gate is written all the same: its manifest and
     `say` name what it misses. `extent` is how much of the evaluation set the task metrics are taken on; `max_drop`
-    takes the place of what the model allows the recipe.
+    takes the place of what the model allows the recipe. With `memory_budget`, in bytes, what is predicted to take more
+    at its peak is not written; `most_indirection` has `choose_operators` look for less.
 
     Raises:
+        OverBudgetError: it takes more.
         GateError: the answers are too far from the eager model's, and that is not allowed.
         UsageError: the request makes no sense.
         EdgekitError: a stage failed; the message says which part and what to do.
@@ -93,11 +116,15 @@ def export(
     for method in methods:
         if method.module is not None:
             quantize_weights(method.module, recipe, kept)
-    graphs = choose_operators(capture(model.device_module, methods), recipe, device, kept)
+    graphs = choose_operators(capture(model.device_module, methods), recipe, device, kept, most_indirection)
+    left = indirection(graphs)
     on_stage("quantize")
     graphs = quantize(model, graphs, methods, recipe, kept)
     on_stage("lower")
     lowered = executorch.lower(graphs)
+    memory = memory_parts(lowered, specs)
+    if memory_budget is not None and memory["peak"] > memory_budget:
+        raise OverBudgetError(target.name, memory, memory_budget, left)
 
     carried = _carried(device, lowered, say) if native else {}
 
@@ -123,7 +150,7 @@ def export(
                 "delegation": {name: _delegation(count) for name, count in lowered.macs.items()},
             }
         ],
-        "memory": memory_parts(lowered, specs),
+        "memory": memory if memory_budget is None else memory | {"budget": memory_budget},
         "accuracy": {},
     }
     with writing(target, force) as folder:

@@ -12,6 +12,7 @@ from edgekit.bundle import Bundle
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from edgekit.export.budget import Attempt
     from edgekit.models.tasks import Evaluation
 
 
@@ -209,6 +210,77 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         metrics = [bundle.manifest["accuracy"]["metric"] for bundle in bundles]
         if places := sorted({evaluated_on(metric) for metric in metrics if metric}):
             print(f"Task metrics measured on: {'; '.join(places)}.")
+
+
+def print_attempts(attempts: Sequence[Attempt], budget: int) -> None:
+    """What was tried for a memory budget: those whose memory is known as a table, the others as a number."""
+    rows = []
+    skipped = 0
+    for attempt in attempts:
+        if attempt.verdict == "too large" and attempt.largest is None:
+            skipped += 1
+            continue
+        part, size = attempt.largest or ("", 0)
+        rows.append(
+            (
+                attempt.text,
+                "" if attempt.peak is None else bytes_text(attempt.peak),
+                f"{part.replace('_', ' ')}, {bytes_text(size)}" if part else "",
+                attempt.verdict,
+                attempt.detail,
+            )
+        )
+    headers = ("tried", "peak, predicted", f"largest part (budget {bytes_text(budget)})", "verdict", "")
+    detailed = any(row[-1] for row in rows)
+    print_table(headers if detailed else headers[:-1], [row if detailed else row[:-1] for row in rows], right=(1,))
+    if skipped:
+        print(f"{skipped} more were not tried: what they share with one of these is too large already.")
+
+
+def print_sweep(results: Sequence[Mapping[str, Any]], markdown: bool = False) -> None:
+    """The table of a sweep, and a sentence for each bundle that failed somewhere.
+
+    Args:
+        results: as `edgekit.devices.sweep` gives them.
+        markdown: for a document.
+    """
+    headers = (
+        "model",
+        "recipe",
+        "size",
+        "peak, predicted",
+        "measured",
+        "p50",
+        "max error",
+        "SNR",
+        "task metric",
+        "gate",
+    )
+    rows = [_sweep_row(result) for result in results]
+    (_print_markdown if markdown else print_table)(headers, rows, range(2, 8))
+    for result in results:
+        if result["error"]:
+            name = result["job"]["name"]
+            print(f"{'- ' if markdown else ''}{name}: {result['error'].rstrip('.')}.")
+
+
+def _sweep_row(result: Mapping[str, Any]) -> list[str]:
+    job, bundle, bench = result["job"], result["bundle"], result["bench"]
+    label = job["recipe"] if job["kv"] is None else f"{job['recipe']}, KV {job['kv']}"
+    if bundle is None:
+        return [job["model"], label, *[""] * 7, "failed"]
+    peak = bundle["memory"].get("peak")
+    measured = ["", ""] if bench is None else [bytes_text(bench["peak_memory_bytes"]), f"{bench['p50_ms']:.3g} ms"]
+    return [
+        job["model"],
+        label,
+        bytes_text(bundle["bytes"]),
+        "" if peak is None else bytes_text(peak),
+        *measured,
+        *worst_outputs(bundle["accuracy"]),
+        metric_text(bundle["accuracy"]["metric"]),
+        "met" if bundle["accuracy"]["gate"]["passed"] else "missed",
+    ]
 
 
 def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str]]:

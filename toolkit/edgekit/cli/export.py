@@ -9,6 +9,8 @@ import click
 
 from edgekit.cli.options import (
     PATH,
+    byte_count,
+    check_one_model,
     checkpoint_option,
     evaluate_option,
     force_option,
@@ -22,9 +24,12 @@ from edgekit.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from edgekit.bundle import Bundle
+    from edgekit.export.budget import Attempt
+    from edgekit.export.recipes import Recipe
     from edgekit.models.kv import KV
     from edgekit.models.metrics import Extent
-    from edgekit.models.model import Observer
+    from edgekit.models.model import Model, Observer
 
 
 @click.command("export")
@@ -65,6 +70,12 @@ if TYPE_CHECKING:
 )
 @evaluate_option
 @click.option("--allow-drop", is_flag=True, help="Write a bundle that misses its accuracy gate, with a warning.")
+@click.option(
+    "--memory-budget",
+    type=byte_count,
+    metavar="64MB",
+    help="Choose the most accurate recipe and variant whose predicted peak fits; what you name yourself is kept.",
+)
 @click.option("--dry-run", is_flag=True, help="Check the request and say what would be made.")
 @force_option
 @json_option
@@ -88,6 +99,7 @@ def command(
     native: bool,
     extent: Extent,
     allow_drop: bool,
+    memory_budget: int | None,
     dry_run: bool,
     force: bool,
     as_json: bool,
@@ -100,35 +112,23 @@ def command(
     from edgekit.cli.progress import display, follow_stages
     from edgekit.cli.run import usual_input
     from edgekit.devices.profile import load_profile
-    from edgekit.errors import UsageError
     from edgekit.models.zoo import find_model, zoo
 
     profile = load_profile(device)
     entries = list(dict.fromkeys(find_model(name) for name in models)) or list(zoo())
-    if len(entries) > 1:
-        for option, given in (
-            ("--checkpoint", checkpoint),
-            ("--variant", variant),
-            ("--size", sizes),
-            ("--data", data),
-            ("--set", settings),
-            ("--keep-fp32", keep_fp32),
-            ("--kv", kv),
-        ):
-            if given:
-                raise UsageError(
-                    f"{option} belongs to one model: name it, such as `edgekit export {entries[0].name} ...`."
-                )
+    own = {"--checkpoint": checkpoint, "--variant": variant, "--size": sizes, "--data": data, "--set": settings}
+    check_one_model("export", [entry.name for entry in entries], own | {"--keep-fp32": keep_fp32, "--kv": kv})
 
-    from edgekit.export.recipes import change_recipe, choose_recipe, find_recipe
+    from edgekit.export.recipes import change_recipe, choose_recipe, find_recipe, taken_recipes
 
     if recipe is not None:
         find_recipe(recipe)
 
+    from edgekit.export.budget import NothingFitsError, Search
     from edgekit.export.mixed import kept_modules
     from edgekit.export.pipeline import FAST_SHARE, STAGES, bundle_name, check_request, export
     from edgekit.models.model import Request
-    from edgekit.report import bundle_row, print_bundles, print_json, print_table
+    from edgekit.report import bundle_row, print_attempts, print_bundles, print_json, print_table
 
     pairs = name_value_pairs(settings)
     request = Request(variant, checkpoint, data, tuple(dict.fromkeys(batches)) or (1,), sizes, seed, pairs)
@@ -140,7 +140,7 @@ def command(
         target = output_dir / bundle_name(model, profile, chosen)
         check_request(profile, target, force)
         kept_modules(model, model.methods(), chosen)
-        jobs.append((model, chosen, target))
+        jobs.append((entry, model, chosen, target))
     if dry_run:
         planned = [
             {
@@ -150,7 +150,7 @@ def command(
                 "path": str(target),
                 "blocks": model.blocks(),
             }
-            for model, chosen, target in jobs
+            for _, model, chosen, target in jobs
         ]
         if as_json:
             print_json({"planned": planned})
@@ -162,27 +162,61 @@ def command(
         return
 
     bundles = []
+    attempts: dict[str, list[Attempt]] = {}
     notes: list[str] = []
     with display(quiet) as progress:
-        for model, chosen, target in jobs:
+        for entry, model, chosen, target in jobs:
 
             def on_note(note: str) -> None:
                 if note not in notes:  # it holds for all bundles
                     notes.append(note)
                     progress.say(note)
 
-            on_stage = follow_stages(progress, target.name, len(STAGES))
-            bundle = export(model, profile, chosen, target, seed, force, on_stage, native, allow_drop, on_note, extent)
-            progress.done()
+            def one(model: Model, recipe: Recipe, most_indirection: int | None = None) -> Bundle:
+                target = output_dir / bundle_name(model, profile, recipe)
+                on_stage = follow_stages(progress, target.name, len(STAGES))
+                bundle = export(
+                    *(model, profile, recipe, target, seed, force, on_stage, native, allow_drop, on_note),
+                    extent=extent,
+                    memory_budget=memory_budget,
+                    most_indirection=most_indirection,
+                )
+                progress.done()
+                return bundle
+
+            if memory_budget is None:
+                bundle = one(model, chosen)
+            else:
+                choice = [chosen] if recipe is not None else taken_recipes(model)
+                search = Search(
+                    *(entry.load, request, choice, memory_budget, one),
+                    kv=kv,
+                    extent=extent,
+                    allow_drop=allow_drop,
+                    say=progress.say,
+                )
+                attempts[model.name] = search.attempts
+                try:
+                    bundle = search.run()
+                except NothingFitsError as error:
+                    if as_json:
+                        print_json({"attempts": {model.name: [attempt.to_dict() for attempt in error.attempts]}})
+                    else:
+                        print_attempts(error.attempts, memory_budget)
+                    raise
             if (share := bundle_row(bundle)["fast_share"]) < FAST_SHARE:
                 progress.say(
                     f"warning: {bundle.name}: fast kernels take {100 * share:.1f} % of the multiplications; "
                     f"left to portable ones: {_undelegated(bundle)}."
                 )
             bundles.append(bundle)
+    tried = {name: [attempt.to_dict() for attempt in made] for name, made in attempts.items()}
     if as_json:
-        print_json({"bundles": [bundle_row(bundle) for bundle in bundles]})
+        print_json({"bundles": [bundle_row(bundle) for bundle in bundles]} | ({"attempts": tried} if tried else {}))
         return
+    for made in attempts.values():
+        assert memory_budget is not None
+        print_attempts(made, memory_budget)
     print_bundles(bundles)
     last = bundles[-1]
     print(f"Next: edgekit run {last.path} {usual_input(last.manifest)}")

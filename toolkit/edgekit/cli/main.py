@@ -15,6 +15,7 @@ from edgekit.errors import EdgekitError, GateError, UsageError, unknown_name
 #: Commands and what `--help` says of them; nothing is imported for that.
 COMMANDS = {
     "export": "Quantize, export, verify and pack models for a device.",
+    "sweep": "Export by every recipe and measure each bundle on this machine.",
     "run": "Run a bundle on a file.",
     "verify": "Check a bundle's files, and its answers against the eager model's.",
     "inspect": "Show what is inside a bundle.",

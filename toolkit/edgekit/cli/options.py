@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,18 @@ def evaluation_extent(text: str) -> int | str:
     return int(text)
 
 
+#: Bytes by unit; those with an i are powers of 1024.
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def byte_count(text: str) -> int:
+    """ "64MB" to 64,000,000; "0.5GiB" to 536,870,912."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]{0,3})", text)
+    if match is None or match[2].upper() not in _UNITS or not float(match[1]):
+        raise click.BadParameter(f"{text!r} is no amount of memory: write 64MB, 512MiB, or a number of bytes.")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
 PATH = click.Path(path_type=Path)
 
 
@@ -48,6 +60,22 @@ def name_value_pairs(settings: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: write NAME=VALUE.")
         pairs[name] = value
     return pairs
+
+
+def check_one_model(command: str, models: Sequence[str], options: Mapping[str, object]) -> None:
+    """Refuses options of a single model for several.
+
+    Args:
+        command: that they were given to.
+        models: names of those asked for.
+        options: values by option; empty or None where it was not given.
+
+    Raises:
+        UsageError: several models, and an option.
+    """
+    for option, given in options.items():
+        if given and len(models) > 1:
+            raise UsageError(f"{option} belongs to one model: name it, such as `edgekit {command} {models[0]} ...`.")
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,6 +61,40 @@ class Request:
     seed: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
 
+    def varied(self, variation: str, value: str) -> Request:
+        """The same request with another value of one `Variation`."""
+        if variation == "size":
+            height, _, width = value.partition("x")
+            return replace(self, sizes=((int(height), int(width)),))
+        return replace(self, settings={**self.settings, variation: value})
+
+    def fixes(self, variation: str) -> bool:
+        """Whether the user asked for a value of it."""
+        names = {name.replace("-", "_") for name in self.settings}
+        return bool(self.sizes) if variation == "size" else variation in names
+
+
+#: Parts of a bundle's memory by name, as in its manifest, that a `Variation` changes.
+RUN_PARTS = ("delegate_workspace", "planned_arena", "inputs_outputs", "operator_scratch")
+ALL_PARTS = ("weights", "graph", "delegate_packed_weights", *RUN_PARTS)
+
+
+@dataclass(frozen=True)
+class Variation:
+    """Something about a model's export of which less takes less memory.
+
+    Attributes:
+        name: "size", or of a setting.
+        values: as text, what the request asks for first, then ever less.
+        parts: of the memory, those that it changes.
+        exact: whether answers stay the same, and only the speed changes.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    parts: tuple[str, ...]
+    exact: bool = False
+
 
 def custom_variant(checkpoint: Path | None, known: Iterable[str]) -> str:
     """The variant's name of a checkpoint whose shape has none: its own, so that bundles of several lie side by side.
@@ -91,6 +125,8 @@ class Model(ABC):
     preferred_recipe = "int8"
     #: Recipes that the model refuses, by name, and why: the rest of a sentence that begins "sea-opt refuses int8: ".
     refused_recipes: Mapping[str, str] = {}
+    #: Whether models of this kind can have a KV cache.
+    has_kv: bool = False
     #: Names of submodules of what is captured that every recipe leaves in fp32.
     keep_fp32: tuple[str, ...] = ()
     #: How static int8 finds the range of an activation where the user does not say.
@@ -195,6 +231,10 @@ class Model(ABC):
     def files(self) -> Mapping[str, bytes]:
         """What else the bundle holds, by file name: what the pipeline needs beside the program."""
         return {}
+
+    def variations(self) -> tuple[Variation, ...]:
+        """What of the export may be made smaller for a memory budget, the least loss first."""
+        return ()
 
     def parameters(self) -> int:
         """Trainable parameters of the reference."""

@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """A model's name, its variants (the default first), its task, and where its code is."""
+    """A model's name, its variants (the default first), its task, where its code is, and its class there."""
 
     name: str
     variants: tuple[str, ...]
     task: str
     summary: str
     package: str
+    class_name: str
+
+    def model_class(self) -> type[Model]:
+        """What `load` gives one of."""
+        found: type[Model] = getattr(importlib.import_module(f"{self.package}.model"), self.class_name)
+        return found
 
     def load(self, request: Request) -> Model:
         """The model with its checkpoint.
@@ -76,6 +82,7 @@ _ENTRIES = (
         "segment",
         "small objects and defects in images, by robust PCA unfolded into stages",
         "edgekit.models.rpcanet",
+        "RPCANetModel",
     ),
     ZooEntry(
         "sea-opt",
@@ -83,6 +90,7 @@ _ENTRIES = (
         "generate_text",
         "language model whose attention cost does not grow with the context",
         "edgekit.models.sea_opt",
+        "SEAOPTModel",
     ),
     ZooEntry(
         "stackvae-g",
@@ -90,6 +98,7 @@ _ENTRIES = (
         "detect_anomalies",
         "anomaly detection on many sensor channels, with a learned channel graph",
         "edgekit.models.stackvae_g",
+        "StackVAEGModel",
     ),
 )
 

@@ -17,7 +17,18 @@ from edgekit.files import sha256_of
 from edgekit.images import MAX_PIXELS, MIN_SIDE
 from edgekit.models.kv import KV
 from edgekit.models.metrics import Drop, Metric, Predict, TaskMetrics
-from edgekit.models.model import LAYERS, Method, Model, Observer, Request, custom_variant, is_inside
+from edgekit.models.model import (
+    ALL_PARTS,
+    LAYERS,
+    RUN_PARTS,
+    Method,
+    Model,
+    Observer,
+    Request,
+    Variation,
+    custom_variant,
+    is_inside,
+)
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime.images import Gray, Mask
@@ -30,12 +41,14 @@ from .data import Dataset, load_dataset
 from .generator import generate_frames
 from .inference import DeviceRPCANet, output_names, precise_modules
 from .metrics import Scores, blocks, score_frames
-from .module import RPCANet
+from .module import RPCANet, first_stages
 
 #: The variant that ships, and where its data set lies below EDGEKIT_DATA.
 SHIPPED, SHIPPED_DATA, SHIPPED_FOLDER = "s1", "sirst, train part", "sirst"
 #: Frames of the quick task metric at export; `evaluate` takes the whole test part.
 METRIC_FRAMES = 16
+#: Shares of a frame's sides that a memory budget may leave of them.
+SMALLER_FRAMES = (1, 0.75, 0.5)
 #: Frames to evaluate on where there is no data.
 GENERATED_FRAMES = 16
 
@@ -46,9 +59,11 @@ class ExportSettings:
 
     Attributes:
         stage_outputs: give background, objects and restored image of every stage as well.
+        stages: stop after so many; none for all.
     """
 
     stage_outputs: bool = False
+    stages: int | None = None
 
 
 def load(request: Request) -> RPCANetModel:
@@ -69,9 +84,14 @@ def load(request: Request) -> RPCANetModel:
         digest = sha256_of(path)
     if checkpoint.variant == CUSTOM:
         checkpoint = replace(checkpoint, variant=custom_variant(request.checkpoint, VARIANTS))
-    options = read_settings(request.settings, settable(ExportSettings))
+    settings = ExportSettings(**read_settings(request.settings, settable(ExportSettings)))
     dataset = _dataset(request, checkpoint)
-    return RPCANetModel(checkpoint, dataset, request.sizes, request.batches, request.seed, digest, **options)
+    if settings.stages is not None:
+        module = first_stages(checkpoint.module, settings.stages)
+        checkpoint = replace(checkpoint, module=module, variant=f"{checkpoint.variant}-first-{settings.stages}")
+    return RPCANetModel(
+        checkpoint, dataset, request.sizes, request.batches, request.seed, digest, settings.stage_outputs
+    )
 
 
 def list_settings() -> list[Setting]:
@@ -249,6 +269,15 @@ class RPCANetModel(Model):
     def pipeline(self) -> dict[str, Any]:
         halo = self.checkpoint.module.config.halo(self.stage_outputs)
         return {"name": "segment", "threshold": 0.0, "halo": halo}
+
+    def variations(self) -> tuple[Variation, ...]:
+        if len(self.sizes) > 1:
+            return ()
+        height, width = self.frame_size
+        sizes = [(round(height * share), round(width * share)) for share in SMALLER_FRAMES]
+        texts = tuple(f"{high}x{wide}" for high, wide in sizes if min(high, wide) >= MIN_SIDE)
+        stages = tuple(str(count) for count in range(self.checkpoint.module.config.stages, 0, -1))
+        return Variation("size", texts, RUN_PARTS), Variation("stages", stages, ALL_PARTS)
 
     def _eager(self, name: str, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         with torch.no_grad():

@@ -11,11 +11,14 @@ the authors' checkpoints.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from edgekit.errors import UsageError
 
 from .config import NARROWING, SPARSE_LAYERS, TRUNK_LAYERS, RPCANetConfig
 
@@ -63,6 +66,20 @@ class RPCANet(nn.Module):
             outputs.append(output)
             _, target, restored = output
         return outputs
+
+
+def first_stages(trained: RPCANet, count: int) -> RPCANet:
+    """The network that stops after some stages of a trained one, with copies of their weights.
+
+    Raises:
+        UsageError: it has fewer, or none is left.
+    """
+    if not 1 <= count <= trained.config.stages:
+        raise UsageError(f"--set stages={count}: the checkpoint has 1 to {trained.config.stages}.")
+    made = RPCANet(replace(trained.config, stages=count))
+    kept = {name: tensor for name, tensor in trained.state_dict().items() if int(name.split(".")[1]) < count}
+    made.load_state_dict(kept)
+    return made.eval().requires_grad_(False)
 
 
 class Stage(nn.Module):

@@ -14,7 +14,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
 from edgekit.models.kv import KV, KVS
 from edgekit.models.metrics import Drop, Metric, Predict, TaskMetrics
-from edgekit.models.model import Method, Model, Request, custom_variant
+from edgekit.models.model import RUN_PARTS, Method, Model, Request, Variation, custom_variant
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime import generate
@@ -31,6 +31,8 @@ from .state import ModelState
 
 #: What verification feeds: a whole chunk, a ragged one of so many tokens, and so many single ones.
 RAGGED, SINGLE = 37, 6
+#: Down to how many tokens a memory budget may take the context, and chunks that it may take.
+LEAST_CONTEXT, SMALLER_CHUNKS = 256, (64, 32, 16)
 #: Tokens that are predicted for the quick task metric at export; `evaluate` takes the whole test part.
 METRIC_TOKENS = 256
 #: By which share of the eager model's a recipe may raise perplexity, and a KV cache on top of that.
@@ -95,6 +97,7 @@ class SEAOPTModel(Model):
     preferred_recipe = "int8-dynamic"
     refused_recipes: Mapping[str, str] = {"int8": "ranges found on some text do not hold for another"}
     quick_samples = METRIC_TOKENS
+    has_kv = True
 
     def __init__(
         self,
@@ -221,6 +224,14 @@ class SEAOPTModel(Model):
 
     def max_drop(self, recipe: str, kv: KV = "fp32") -> Drop:
         return Drop(MAX_DROPS[recipe] + KV_DROPS[kv], relative=True)
+
+    def variations(self) -> tuple[Variation, ...]:
+        contexts = [self.context, *(2**power for power in range(20, 0, -1) if LEAST_CONTEXT <= 2**power < self.context)]
+        chunks = [self.chunk, *(chunk for chunk in SMALLER_CHUNKS if chunk < self.chunk)]
+        return (
+            Variation("chunk", tuple(map(str, chunks)), RUN_PARTS, exact=True),
+            Variation("context", tuple(map(str, contexts)), ("state", "operator_scratch")),
+        )
 
     def pipeline(self) -> dict[str, Any]:
         opt, sea = self.reference.config, self.reference.sea
