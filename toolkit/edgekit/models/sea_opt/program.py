@@ -151,8 +151,8 @@ class _StateBuffers(nn.Module):
 
     def state(self, trace: list[Traced] | None) -> LayerState:
         tensors = dict(self.named_buffers())
-        scales = {"k_scale": tensors.get("k_scale"), "v_scale": tensors.get("v_scale")}
-        state = LayerState(tensors["k_cache"], tensors["v_cache"], trace=trace, **scales)
+        state = LayerState(tensors["k_cache"], tensors["v_cache"], trace=trace)
+        state.k_scale, state.v_scale = tensors.get("k_scale"), tensors.get("v_scale")
         if self.sea:
             state.weights = SeaWeights(*(tensors[name] for name in SeaWeights._fields))
             state.estimator = SeaState(*(tensors[name] for name in SeaState._fields))
