@@ -17,13 +17,10 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, GateError, UsageError
 from edgekit.export import executorch, verify
 from edgekit.export.accuracy import eager_metrics, measure_accuracy, missed
-from edgekit.export.capture import capture
 from edgekit.export.carried import check_libraries, check_operators
 from edgekit.export.memory import memory_parts
-from edgekit.export.mixed import kept_modules
 from edgekit.export.native_files import missing_for, native_files
-from edgekit.export.operators import choose_operators
-from edgekit.export.quantize import quantize, quantize_weights
+from edgekit.export.quantized import quantized_graphs
 from edgekit.export.recipes import Recipe
 from edgekit.models.metrics import Drop, Extent
 from edgekit.models.model import Model
@@ -87,15 +84,7 @@ def export(
     torch.manual_seed(seed)
     methods = model.methods(recipe.kv)
     specs = [method.spec for method in methods]
-    kept = kept_modules(model, methods, recipe)
-
-    on_stage("capture")
-    for method in methods:
-        if method.module is not None:
-            quantize_weights(method.module, recipe, kept)
-    graphs = choose_operators(capture(model.device_module, methods), recipe, device, kept)
-    on_stage("quantize")
-    graphs = quantize(model, graphs, methods, recipe, kept)
+    graphs = quantized_graphs(model, methods, recipe, device, on_stage)
     on_stage("lower")
     lowered = executorch.lower(graphs)
 

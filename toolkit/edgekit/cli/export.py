@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from edgekit.cli.mixing import Mixture, find_mixture, max_drop_option
 from edgekit.cli.options import (
     PATH,
     checkpoint_option,
@@ -23,7 +25,7 @@ from edgekit.cli.options import (
 
 if TYPE_CHECKING:
     from edgekit.models.kv import KV
-    from edgekit.models.metrics import Extent
+    from edgekit.models.metrics import Drop, Extent
     from edgekit.models.model import Observer
 
 
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     help="Carry the runner and the libraries that the device needs; default: where they can be had.",
 )
 @evaluate_option
+@max_drop_option
 @click.option("--allow-drop", is_flag=True, help="Write a bundle that misses its accuracy gate, with a warning.")
 @click.option("--dry-run", is_flag=True, help="Check the request and say what would be made.")
 @force_option
@@ -87,6 +90,7 @@ def command(
     seed: int,
     native: bool,
     extent: Extent,
+    max_drop: Drop | None,
     allow_drop: bool,
     dry_run: bool,
     force: bool,
@@ -127,6 +131,7 @@ def command(
 
     from edgekit.export.mixed import kept_modules
     from edgekit.export.pipeline import FAST_SHARE, STAGES, bundle_name, check_request, export
+    from edgekit.export.sensitivity import Measuring, check_rounds
     from edgekit.models.model import Request
     from edgekit.report import bundle_row, print_bundles, print_json, print_table
 
@@ -140,6 +145,10 @@ def command(
         target = output_dir / bundle_name(model, profile, chosen)
         check_request(profile, target, force)
         kept_modules(model, model.methods(), chosen)
+        if max_drop is not None:
+            check_rounds(chosen)
+            mixed = replace(chosen, keep_fp32=("*",))  # its name, whatever it will keep
+            check_request(profile, output_dir / bundle_name(model, profile, mixed), force)
         jobs.append((model, chosen, target))
     if dry_run:
         planned = [
@@ -163,6 +172,7 @@ def command(
 
     bundles = []
     notes: list[str] = []
+    mixtures: dict[str, Mixture] = {}
     with display(quiet) as progress:
         for model, chosen, target in jobs:
 
@@ -171,8 +181,16 @@ def command(
                     notes.append(note)
                     progress.say(note)
 
+            if max_drop is not None:
+                measuring = Measuring(model, profile, extent, max_drop)
+                mixture = find_mixture(measuring, chosen, model.blocks(), checkpoint, progress)
+                chosen = mixture.chosen.recipe
+                target = output_dir / bundle_name(model, profile, chosen)
+                mixtures[target.name] = mixture
             on_stage = follow_stages(progress, target.name, len(STAGES))
-            bundle = export(model, profile, chosen, target, seed, force, on_stage, native, allow_drop, on_note, extent)
+            bundle = export(
+                model, profile, chosen, target, seed, force, on_stage, native, allow_drop, on_note, extent, max_drop
+            )
             progress.done()
             if (share := bundle_row(bundle)["fast_share"]) < FAST_SHARE:
                 progress.say(
@@ -181,9 +199,14 @@ def command(
                 )
             bundles.append(bundle)
     if as_json:
-        print_json({"bundles": [bundle_row(bundle) for bundle in bundles]})
+        rows = [bundle_row(bundle) for bundle in bundles]
+        for row, bundle in zip(rows, bundles, strict=True):
+            row |= {"mixture": mixtures[bundle.name].to_dict()} if bundle.name in mixtures else {}
+        print_json({"bundles": rows})
         return
     print_bundles(bundles)
+    for name, mixture in mixtures.items():
+        print(f"{name}, {mixture.text()}.")
     last = bundles[-1]
     print(f"Next: edgekit run {last.path} {usual_input(last.manifest)}")
 
