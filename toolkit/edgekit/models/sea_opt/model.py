@@ -172,9 +172,9 @@ class SEAOPTModel(Model):
 
     def blocks(self) -> list[str]:
         """The words, the attention and the two linear layers of every decoder layer, and the head."""
-        layers = [f"device.opt.decoder.layers.{index}" for index in range(self.reference.config.num_hidden_layers)]
+        layers = [f"device.opt.model.decoder.layers.{index}" for index in range(self.reference.config.num_hidden_layers)]
         parts = [f"{layer}.{part}" for layer in layers for part in ("self_attn", "fc?")]
-        return ["device.opt.decoder.embed_tokens", *parts, "device.head"]
+        return ["device.opt.model.decoder.embed_tokens", *parts, "device.head"]
 
     def calibration(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
         return []
