@@ -14,6 +14,7 @@ from edgekit.cli.options import (
     evaluate_option,
     frame_size,
     json_option,
+    kv_option,
     name_value_pairs,
     seed_option,
     variant_option,
@@ -22,6 +23,7 @@ from edgekit.cli.options import (
 
 if TYPE_CHECKING:
     from edgekit.export.sensitivity import Sensitivity
+    from edgekit.models.kv import KV
     from edgekit.models.metrics import Drop, Extent
     from edgekit.models.model import Model
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--recipe", metavar="R", help="How numbers are stored and computed; default: the device's.")
 @click.option("--device", default="linux-x86_64", show_default=True, metavar="NAME", help="Whose kernels are chosen.")
+@kv_option
 @variant_option
 @checkpoint_option
 @click.option("--data", type=PATH, metavar="PATH", help="Real data for calibration and for the task metrics.")
@@ -48,6 +51,7 @@ def command(
     model: str,
     recipe: str | None,
     device: str,
+    kv: KV | None,
     variant: str | None,
     checkpoint: Path | None,
     data: Path | None,
@@ -95,8 +99,9 @@ def command(
 
     pairs = name_value_pairs(settings)
     loaded = entry.load(Request(variant, checkpoint, data, (1,), sizes, seed, pairs))
-    chosen = change_recipe(choose_recipe(recipe, profile.default_recipe, loaded), samples=samples)
-    check_rounds(chosen)
+    chosen = change_recipe(choose_recipe(recipe, profile.default_recipe, loaded, kv), samples=samples)
+    if sensitivity or max_drop is not None or chosen.kv == "fp32":
+        check_rounds(chosen)
     blocks = Model.blocks(loaded) if by_layer else loaded.blocks()
     torch.manual_seed(seed)
     mixture = costs = None
