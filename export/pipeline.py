@@ -17,13 +17,11 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, GateError, UsageError
 from edgekit.export import executorch, verify
 from edgekit.export.accuracy import eager_metrics, measure_accuracy, missed
-from edgekit.export.capture import capture
 from edgekit.export.carried import check_libraries, check_operators
 from edgekit.export.memory import largest_part, memory_parts
-from edgekit.export.mixed import kept_modules
 from edgekit.export.native_files import missing_for, native_files
-from edgekit.export.operators import choose_operators, indirection
-from edgekit.export.quantize import quantize, quantize_weights
+from edgekit.export.operators import indirection
+from edgekit.export.quantized import quantized_graphs
 from edgekit.export.recipes import Recipe
 from edgekit.models.metrics import Drop, Extent
 from edgekit.models.model import Model
@@ -110,21 +108,12 @@ def export(
     torch.manual_seed(seed)
     methods = model.methods(recipe.kv)
     specs = [method.spec for method in methods]
-    kept = kept_modules(model, methods, recipe)
-
-    on_stage("capture")
-    for method in methods:
-        if method.module is not None:
-            quantize_weights(method.module, recipe, kept)
-    graphs = choose_operators(capture(model.device_module, methods), recipe, device, kept, most_indirection)
-    left = indirection(graphs)
-    on_stage("quantize")
-    graphs = quantize(model, graphs, methods, recipe, kept)
+    graphs = quantized_graphs(model, methods, recipe, device, on_stage, most_indirection)
     on_stage("lower")
     lowered = executorch.lower(graphs)
     memory = memory_parts(lowered, specs)
     if memory_budget is not None and memory["peak"] > memory_budget:
-        raise OverBudgetError(target.name, memory, memory_budget, left)
+        raise OverBudgetError(target.name, memory, memory_budget, indirection(graphs))
 
     carried = _carried(device, lowered, say) if native else {}
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgekit.export.budget import Attempt
+    from edgekit.export.sensitivity import Sensitivity
     from edgekit.models.tasks import Evaluation
 
 
@@ -83,7 +84,7 @@ def worst_outputs(accuracy: Mapping[str, Any]) -> tuple[str, str]:
     outputs = accuracy["outputs"]
     error = max(output["max_abs"] for output in outputs)
     ratios = [output["snr_db"] for output in outputs if output["snr_db"] is not None]
-    return f"{error:.2g}", f"{min(ratios):.1f} dB" if ratios else "exact"
+    return f"{error:.2g}", snr_text(min(ratios, default=None))
 
 
 def metric_text(metric: Mapping[str, Any] | None) -> str:
@@ -114,15 +115,48 @@ def metric_rows(accuracy: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def print_accuracy(accuracy: Mapping[str, Any]) -> None:
-    """Task metrics of a manifest's `accuracy`, what they were measured on, and the gate's verdict."""
+def print_accuracy(accuracy: Mapping[str, Any], system: str = "program", gate: str = "Accuracy gate at export") -> None:
+    """Task metrics of a manifest's `accuracy`, what they were measured on, and the gate's verdict.
+
+    Args:
+        accuracy: also of a model that was measured in torch.
+        system: what stands beside the eager model.
+        gate: which one it is.
+    """
     metric = accuracy["metric"]
     if metric is None:
         print("Task metrics: none.")
     else:
-        print_table(("task metric", "eager fp32", "program", "gate"), metric_rows(accuracy), right=(1, 2))
+        print_table(("task metric", "eager fp32", system, "gate"), metric_rows(accuracy), right=(1, 2))
         print(f"Measured on: {evaluated_on(metric)}.")
-    print(f"Accuracy gate at export: {gate_text(accuracy)}.")
+    print(f"{gate}: {gate_text(accuracy)}.")
+
+
+def print_outputs(accuracy: Mapping[str, Any]) -> None:
+    """Errors of every output of a manifest's `accuracy`."""
+    rows = [
+        (f"{output['method']}/{output['output']}", f"{output['max_abs']:.3g}", snr_text(output["snr_db"]))
+        for output in accuracy["outputs"]
+    ]
+    print_table(("output", "max error", "SNR"), rows, right=(1, 2))
+
+
+def snr_text(ratio: float | None) -> str:
+    return "exact" if ratio is None else f"{ratio:.1f} dB"
+
+
+def print_sensitivity(costs: Sensitivity) -> None:
+    """What each block costs, the dearest first, and everything together."""
+    rows = []
+    for cost in (costs.whole, *costs.blocks):
+        loss = [] if cost.loss is None else [f"{cost.loss:+.5f}" if abs(cost.loss) < 1 else f"{cost.loss:+.3f}"]
+        name = "all together" if cost is costs.whole else cost.block
+        rows.append((name, f"{cost.parameters:,}", *loss, snr_text(cost.snr_db)))
+    loss_column = [] if costs.metric is None else [f"{costs.metric} worse by"]
+    print_table((f"in {costs.recipe}", "parameters", *loss_column, "SNR"), rows, right=(1, 2, 3))
+    if costs.metric is not None and costs.eager is not None:
+        eager = f"{costs.metric} {metric_value(costs.eager)} in eager fp32, {costs.better} is better"
+        print(f"{eager}; measured on: {evaluated_on(costs.to_dict())}.")
 
 
 def evaluated_on(metric: Mapping[str, Any]) -> str:

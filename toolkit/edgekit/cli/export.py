@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from edgekit.cli.mixing import Mixture, find_mixture, max_drop_option
 from edgekit.cli.options import (
     PATH,
     byte_count,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from edgekit.export.budget import Attempt
     from edgekit.export.recipes import Recipe
     from edgekit.models.kv import KV
-    from edgekit.models.metrics import Extent
+    from edgekit.models.metrics import Drop, Extent
     from edgekit.models.model import Model, Observer
 
 
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     help="Carry the runner and the libraries that the device needs; default: where they can be had.",
 )
 @evaluate_option
+@max_drop_option
 @click.option("--allow-drop", is_flag=True, help="Write a bundle that misses its accuracy gate, with a warning.")
 @click.option(
     "--memory-budget",
@@ -98,6 +101,7 @@ def command(
     seed: int,
     native: bool,
     extent: Extent,
+    max_drop: Drop | None,
     allow_drop: bool,
     memory_budget: int | None,
     dry_run: bool,
@@ -127,6 +131,7 @@ def command(
     from edgekit.export.budget import NothingFitsError, Search
     from edgekit.export.mixed import kept_modules
     from edgekit.export.pipeline import FAST_SHARE, STAGES, bundle_name, check_request, export
+    from edgekit.export.sensitivity import Measuring, check_rounds
     from edgekit.models.model import Request
     from edgekit.report import bundle_row, print_attempts, print_bundles, print_json, print_table
 
@@ -140,6 +145,10 @@ def command(
         target = output_dir / bundle_name(model, profile, chosen)
         check_request(profile, target, force)
         kept_modules(model, model.methods(), chosen)
+        if max_drop is not None and memory_budget is None:
+            check_rounds(chosen)
+            mixed = replace(chosen, keep_fp32=("*",))  # its name, whatever it will keep
+            check_request(profile, output_dir / bundle_name(model, profile, mixed), force)
         jobs.append((entry, model, chosen, target))
     if dry_run:
         planned = [
@@ -164,6 +173,7 @@ def command(
     bundles = []
     attempts: dict[str, list[Attempt]] = {}
     notes: list[str] = []
+    mixtures: dict[str, Mixture] = {}
     with display(quiet) as progress:
         for entry, model, chosen, target in jobs:
 
@@ -177,16 +187,12 @@ def command(
                 on_stage = follow_stages(progress, target.name, len(STAGES))
                 bundle = export(
                     *(model, profile, recipe, target, seed, force, on_stage, native, allow_drop, on_note),
-                    extent=extent,
-                    memory_budget=memory_budget,
-                    most_indirection=most_indirection,
+                    *(extent, max_drop, memory_budget, most_indirection),
                 )
                 progress.done()
                 return bundle
 
-            if memory_budget is None:
-                bundle = one(model, chosen)
-            else:
+            if memory_budget is not None:
                 choice = [chosen] if recipe is not None else taken_recipes(model)
                 search = Search(
                     *(entry.load, request, choice, memory_budget, one),
@@ -204,6 +210,13 @@ def command(
                     else:
                         print_attempts(error.attempts, memory_budget)
                     raise
+            elif max_drop is not None:
+                measuring = Measuring(model, profile, extent, max_drop)
+                mixture = find_mixture(measuring, chosen, model.blocks(), checkpoint, progress)
+                bundle = one(model, mixture.chosen.recipe)
+                mixtures[bundle.name] = mixture
+            else:
+                bundle = one(model, chosen)
             if (share := bundle_row(bundle)["fast_share"]) < FAST_SHARE:
                 progress.say(
                     f"warning: {bundle.name}: fast kernels take {100 * share:.1f} % of the multiplications; "
@@ -212,12 +225,17 @@ def command(
             bundles.append(bundle)
     tried = {name: [attempt.to_dict() for attempt in made] for name, made in attempts.items()}
     if as_json:
-        print_json({"bundles": [bundle_row(bundle) for bundle in bundles]} | ({"attempts": tried} if tried else {}))
+        rows = [bundle_row(bundle) for bundle in bundles]
+        for row, bundle in zip(rows, bundles, strict=True):
+            row |= {"mixture": mixtures[bundle.name].to_dict()} if bundle.name in mixtures else {}
+        print_json({"bundles": rows} | ({"attempts": tried} if tried else {}))
         return
     for made in attempts.values():
         assert memory_budget is not None
         print_attempts(made, memory_budget)
     print_bundles(bundles)
+    for name, mixture in mixtures.items():
+        print(f"{name}, {mixture.text()}.")
     last = bundles[-1]
     print(f"Next: edgekit run {last.path} {usual_input(last.manifest)}")
 

@@ -23,6 +23,7 @@ def command(bundle: Path, as_json: bool) -> None:
         print_accuracy,
         print_calibration,
         print_json,
+        print_outputs,
         print_table,
     )
 
@@ -67,18 +68,7 @@ def command(bundle: Path, as_json: bool) -> None:
 
     print_table(("memory", "size"), memory_rows(manifest["memory"]))
     accuracy = manifest["accuracy"]
-    print_table(
-        ("output", "max error", "SNR"),
-        [
-            (
-                f"{output['method']}/{output['output']}",
-                f"{output['max_abs']:.3g}",
-                "exact" if output["snr_db"] is None else f"{output['snr_db']:.1f} dB",
-            )
-            for output in accuracy["outputs"]
-        ],
-        right=(1, 2),
-    )
+    print_outputs(accuracy)
     print_calibration([opened])
     print_accuracy(accuracy)
     print_table(

@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "Run a bundle on a file.",
     "verify": "Check a bundle's files, and its answers against the eager model's.",
     "inspect": "Show what is inside a bundle.",
+    "quantize": "Measure what a recipe costs a model, block by block.",
     "evaluate": "Measure a model's or a bundle's task metrics on labelled data.",
     "train": "Train a model of the zoo.",
     "list": "List models, devices, recipes, or settings.",

@@ -175,9 +175,9 @@ class SEAOPTModel(Model):
 
     def blocks(self) -> list[str]:
         """The words, the attention and the two linear layers of every decoder layer, and the head."""
-        layers = [f"device.opt.decoder.layers.{index}" for index in range(self.reference.config.num_hidden_layers)]
-        parts = [f"{layer}.{part}" for layer in layers for part in ("self_attn", "fc?")]
-        return ["device.opt.decoder.embed_tokens", *parts, "device.head"]
+        decoder, layers = "device.opt.model.decoder", range(self.reference.config.num_hidden_layers)
+        parts = [f"{decoder}.layers.{index}.{part}" for index in layers for part in ("self_attn", "fc?")]
+        return [f"{decoder}.embed_tokens", *parts, "device.head"]
 
     def calibration(self, method: Method, count: int) -> list[tuple[Tensor, ...]]:
         return []
