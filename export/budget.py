@@ -187,7 +187,7 @@ class Search:
         for variation in self._variations:
             if candidate.values.get(variation.name) != other.values.get(variation.name):
                 changed.update(variation.parts)
-        return sum(memory[part] for part in (*ALL_PARTS, "state", "runtime") if part not in changed)
+        return sum(size for part, size in memory["at_peak"].items() if part not in changed)
 
     def _variants(self, whole: Model) -> Iterator[Values]:
         """Values of the variations that change answers: those asked for, then the others, the best metric first."""

@@ -1,56 +1,113 @@
-"""The parts of a program's memory, as far as the program itself tells them."""
+"""The parts of a program's memory, and its peak: known from the program file, before a device is touched."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from executorch.exir._serialize._program import deserialize_pte_binary
+from executorch.exir._serialize._program import _get_extended_header
+from torch import nn
 
+from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError
 from edgekit.export.executorch import LoweredProgram
+from edgekit.export.program_file import MethodFile, read_program
+from edgekit.export.timeline import Step, threads_of, timeline
 from edgekit_runtime.tensors import MethodSpec
 
-#: Parts that nobody counts yet; the manifest lists them as null, so that no sum pretends to be whole.
-NOT_YET_COUNTED = ("delegate_packed_weights", "operator_scratch", "runtime")
+#: Parts of a step that are one part of the manifest.
+_JOINED = {"arena": "planned_arena", "arena_idle": "planned_arena", "delegate_constants": "weights"}
 
 
-def memory_parts(lowered: LoweredProgram, methods: list[MethodSpec]) -> dict[str, Any]:
-    """Bytes by part.
+def memory_parts(
+    lowered: LoweredProgram, methods: Sequence[MethodSpec], device: DeviceProfile, share: bool = True
+) -> dict[str, Any]:
+    """Bytes by part, for a manifest.
 
-    `weights`: constants in the file. `graph`: the rest of the file. `planned_arena`: the largest method's planned
-    buffers. `inputs_outputs`: the largest method's inputs and outputs, of which `inputs_outputs_in_arena` are planned
-    inside the arena and must not be counted twice. `state`: buffers that outlive a call; ExecuTorch plans them with the
-    arena, here they are taken out of it. `by_method` has the parts that differ between methods.
+    - `weights`: constants in the file, which are mapped and not copied; `graph`: the rest of the file.
+    - `delegate_packed_weights`, `delegate_buffers`: what XNNPACK holds from loading on: weights in the order in which its
+      kernels read them; pointers that convolutions read by, and structures. `delegate_workspace`: what its delegates
+      share while one of them runs.
+    - `planned_arena`: the largest method's planned buffers. `inputs_outputs`: the largest method's inputs and outputs, of
+      which `inputs_outputs_in_arena` are planned inside the arena and must not be counted twice.
+    - `state`: buffers that outlive a call; ExecuTorch plans them with the arena, here they are taken out of it.
+    - `operator_scratch`: what edgekit's operators ask for while they run, with `threads`.
+    - `runtime`: the program that runs it and its libraries; measured, not derived, as `measured` says.
+    - `peak_load`, `peak`: of the whole process, while methods are loaded and over all; `at_peak` has the parts at that
+      moment, which sum up to `peak`.
+    - `by_method` has the parts that differ between methods, and the peak of a session that uses this one alone.
+
+    Args:
+        lowered: the program.
+        methods: as the manifest has them.
+        device: whose kernels and cores decide on packed weights, scratch and workspace.
+        share: whether methods share packed weights.
     """
-    file = deserialize_pte_binary(lowered.data)
-    constants = sum(len(buffer.storage) for buffer in file.program.constant_buffer)
-    if file.named_data is not None:
-        constants += sum(len(buffer) for buffer in file.named_data.buffers)
-    plans = {plan.name: plan for plan in file.program.execution_plan}
+    program = read_program(lowered.data)
+    found = {method.name: method for method in program.methods}
+    for spec in methods:
+        if spec.name not in found:
+            raise EdgekitError(f"the program has no method {spec.name!r} after lowering.")
+    steps = timeline(program, device, lowered.state, share)
+    highest = max(steps, key=lambda step: step.total)
+    header = _get_extended_header(lowered.data)
+    graph = program.payloads + (header.program_size if header is not None else 0)
     by_method = {}
-    for method in methods:
-        if method.name not in plans:
-            raise EdgekitError(f"the program has no method {method.name!r} after lowering.")
-        plan = plans[method.name]
-        # Index 0 is reserved by ExecuTorch and always empty.
-        arena = sum(int(size) for size in plan.non_const_buffer_sizes) - lowered.state
-        total = inside = 0
-        for index, spec in zip([*plan.inputs, *plan.outputs], [*method.inputs, *method.outputs], strict=True):
-            total += spec.nbytes
-            if getattr(plan.values[index].val, "allocation_info", None) is not None:
-                inside += spec.nbytes
-        by_method[method.name] = {
-            "planned_arena": arena,
-            "inputs_outputs": total,
-            "inputs_outputs_in_arena": inside,
+    for spec in methods:
+        alone = timeline(program.only(spec.name), device, lowered.state, share)
+        by_method[spec.name] = _method_parts(found[spec.name], spec, lowered.state) | {
+            "delegate_packed_weights": alone[-1].parts["delegate_packed_weights"],
+            "delegate_workspace": alone[-1].parts["delegate_workspace"],
+            "operator_scratch": alone[-1].parts["operator_scratch"],
+            "peak": max(step.total for step in alone),
         }
+    largest = {
+        name: max(parts[name] for parts in by_method.values())
+        for name in ("planned_arena", "inputs_outputs", "inputs_outputs_in_arena")
+    }
+    end = steps[-1].parts
     return {
-        "weights": constants,
-        "graph": len(lowered.data) - constants,
-        **{name: max(parts[name] for parts in by_method.values()) for name in next(iter(by_method.values()))},
+        "weights": len(lowered.data) - graph,
+        "graph": graph,
+        "delegate_packed_weights": end["delegate_packed_weights"],
+        "delegate_buffers": end["delegate_buffers"],
+        "delegate_workspace": end["delegate_workspace"],
+        **largest,
         "state": lowered.state,
+        "operator_scratch": end["operator_scratch"],
+        "runtime": end["runtime"],
+        "peak_load": max(step.total for step in steps if step.loading),
+        "peak": highest.total,
+        "at_peak": _joined(highest),
         "by_method": by_method,
-        **dict.fromkeys(NOT_YET_COUNTED),
+        "threads": threads_of(device),
+        "measured": ["runtime"],
+    }
+
+
+def largest_part(memory: Mapping[str, Any]) -> tuple[str, int]:
+    """The part of a manifest's memory that is largest at the peak, and its bytes."""
+    name = max(sorted(memory["at_peak"]), key=lambda part: memory["at_peak"][part])
+    return name, memory["at_peak"][name]
+
+
+def _joined(step: Step) -> dict[str, int]:
+    parts: dict[str, int] = {}
+    for name, size in step.parts.items():
+        parts[_JOINED.get(name, name)] = parts.get(_JOINED.get(name, name), 0) + size
+    return {name: size for name, size in parts.items() if size}
+
+
+def _method_parts(method: MethodFile, spec: MethodSpec, state: int) -> dict[str, int]:
+    total = inside = 0
+    for value, tensor in zip([*method.inputs, *method.outputs], [*spec.inputs, *spec.outputs], strict=True):
+        total += tensor.nbytes
+        if getattr(method.values[value].val, "allocation_info", None) is not None:
+            inside += tensor.nbytes
+    return {
+        "planned_arena": sum(method.buffers) - state,
+        "inputs_outputs": total,
+        "inputs_outputs_in_arena": inside,
     }
 
 

@@ -111,7 +111,7 @@ def export(
     graphs = quantized_graphs(model, methods, recipe, device, on_stage, most_indirection)
     on_stage("lower")
     lowered = executorch.lower(graphs)
-    memory = memory_parts(lowered, specs)
+    memory = memory_parts(lowered, specs, device, _shares_packed_weights(recipe))
     if memory_budget is not None and memory["peak"] > memory_budget:
         raise OverBudgetError(target.name, memory, memory_budget, indirection(graphs))
 
@@ -134,8 +134,7 @@ def export(
                 "methods": [spec.to_dict() for spec in specs],
                 "operators": list(lowered.operators),
                 "delegates": list(lowered.delegates),
-                # What a delegate packs with weights holds the scales of activations too, where these are fixed.
-                "share_packed_weights": recipe.activations != "int8",
+                "share_packed_weights": _shares_packed_weights(recipe),
                 "delegation": {name: _delegation(count) for name, count in lowered.macs.items()},
             }
         ],
@@ -176,6 +175,11 @@ def export(
         on_stage("pack")
         seal(folder, fields)
     return Bundle.open(target)
+
+
+def _shares_packed_weights(recipe: Recipe) -> bool:
+    """Not where what a delegate packs with weights holds the scales of activations too, because these are fixed."""
+    return recipe.activations != "int8"
 
 
 def tool_versions() -> dict[str, str]:

@@ -50,7 +50,7 @@ class FakeModel:
             "inputs_outputs": side,
             "runtime": 10,
         }
-        return parts | {"peak": sum(parts.values())}
+        return parts | {"peak": sum(parts.values()), "at_peak": parts}
 
 
 def search(budget: int, has_kv: bool = False, fails: tuple[str, ...] = (), **fixed: Any) -> tuple[Search, list[str]]:
