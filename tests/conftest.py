@@ -268,6 +268,23 @@ def shipped_text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wide_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two fp32 linear layers of 1024 by 1024, for 1 row and for 256: all of it is XNNPACK's."""
+    import torch
+
+    import edgekit
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(torch.nn.Linear(1024, 1024), torch.nn.ReLU(), torch.nn.Linear(1024, 1024)).eval()
+        shapes = [(torch.rand(1, 1024),), (torch.rand(256, 1024),)]
+    folder = tmp_path_factory.mktemp("wide")
+    return edgekit.export_module(
+        module, shapes, device="linux-x86_64", recipe="fp32", output_dir=folder, native=False
+    ).path
+
+
+@pytest.fixture(scope="session")
 def emulated_device(tmp_path_factory: pytest.TempPathFactory) -> EmulatedDevice:
     """An arm64 device in an emulator."""
     if reason := missing():
@@ -286,3 +303,26 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], machines.
         return known[name]
 
     return find
+
+
+@pytest.fixture(scope="session", params=["x86_64", pytest.param("aarch64", marks=pytest.mark.slow)])
+def edgekit_run(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the runner from a folder with nothing but the native files."""
+    from edgekit.export.native_files import native_files
+
+    emulator: tuple[str, ...] = ()
+    if request.param == "aarch64":
+        emulator = request.getfixturevalue("emulated_device").emulator
+    folder = tmp_path_factory.mktemp(request.param)
+    for name, path in native_files(request.param).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / name)
+    (folder / "edgekit-run").chmod(0o755)
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [*emulator, str(folder / "edgekit-run"), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env={})
+
+    return run
