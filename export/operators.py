@@ -174,7 +174,8 @@ def _replace(found: Convolution) -> None:
     arguments = (options["input"], options["weight"], options["bias"], list(found.padding), found.activation)
     with node.graph.inserting_before(end):
         new = node.graph.call_function(torch.ops.edgekit.conv2d.default, arguments)
-    new.meta = dict(end.meta)
+    # Whether it stays in fp32 is asked of the convolution's module, not of the activation's.
+    new.meta = {**end.meta, "nn_module_stack": node.meta.get("nn_module_stack", {})}
     name = end.name
     end.replace_all_uses_with(new)
     node.graph.erase_node(end)

@@ -193,7 +193,10 @@ def captured_modules(model: Model, methods: Iterable[Method]) -> list[nn.Module]
 
 
 def everything_but(modules: Iterable[nn.Module], block: str) -> tuple[str, ...]:
-    """Names of the fewest modules that hold all layers outside of a block, which is a name or a pattern of names."""
+    """Names of the fewest modules that hold all layers outside of a block, which is a name or a pattern of names.
+
+    A module without weights is in no list: an activation goes with the layer before it.
+    """
     names: dict[str, None] = {}
     for module in modules:
         inside = [name for name, _ in module.named_modules() if name and fnmatchcase(name, block)]
@@ -204,7 +207,7 @@ def everything_but(modules: Iterable[nn.Module], block: str) -> tuple[str, ...]:
 def _add_outside(module: nn.Module, prefix: str, inside: Sequence[str], names: dict[str, None]) -> None:
     for child, part in module.named_children():
         path = f"{prefix}{child}"
-        if is_inside(path, inside):
+        if is_inside(path, inside) or not any(isinstance(layer, LAYERS) for layer in part.modules()):
             continue
         if any(name.startswith(f"{path}.") for name in inside):
             _add_outside(part, f"{path}.", inside, names)
