@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from executorch.exir._serialize._program import _get_extended_header
-from torch import nn
 
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError
@@ -25,16 +24,16 @@ def memory_parts(
     """Bytes by part, for a manifest.
 
     - `weights`: constants in the file, which are mapped and not copied; `graph`: the rest of the file.
-    - `delegate_packed_weights`, `delegate_buffers`: what XNNPACK holds from loading on: weights in the order in which its
-      kernels read them; pointers that convolutions read by, and structures. `delegate_workspace`: what its delegates
-      share while one of them runs.
-    - `planned_arena`: the largest method's planned buffers. `inputs_outputs`: the largest method's inputs and outputs, of
-      which `inputs_outputs_in_arena` are planned inside the arena and must not be counted twice.
+    - `delegate_packed_weights`: XNNPACK's, in the order in which its kernels read them, from loading on.
+      `delegate_buffers`: pointers that its convolutions read by, and structures. `delegate_workspace`: what its
+      delegates share while one of them runs.
+    - `planned_arena`: the largest method's planned buffers. `inputs_outputs`: the largest method's inputs and outputs,
+      of which `inputs_outputs_in_arena` are planned inside the arena and must not be counted twice.
     - `state`: buffers that outlive a call; ExecuTorch plans them with the arena, here they are taken out of it.
     - `operator_scratch`: what edgekit's operators ask for while they run, with `threads`.
     - `runtime`: the program that runs it and its libraries; measured, not derived, as `measured` says.
     - `peak_load`, `peak`: of the whole process, while methods are loaded and over all; `at_peak` has the parts at that
-      moment, which sum up to `peak`.
+      moment, which sum up to `peak`. Of `weights` there are those in memory then: of a table the rows that are read.
     - `by_method` has the parts that differ between methods, and the peak of a session that uses this one alone.
 
     Args:
@@ -109,10 +108,3 @@ def _method_parts(method: MethodFile, spec: MethodSpec, state: int) -> dict[str,
         "inputs_outputs": total,
         "inputs_outputs_in_arena": inside,
     }
-
-
-def largest_part(memory: dict[str, Any]) -> tuple[str, int]:
-    names = [
-        n for n, v in memory.items() if isinstance(v, int) and n not in ("peak", "budget", "inputs_outputs_in_arena")
-    ]
-    return max(((n, memory[n]) for n in names), key=lambda p: p[1])

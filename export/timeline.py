@@ -1,7 +1,7 @@
 """What lives when: a session's memory, step by step, from the program file.
 
-A session opens (state and arena), loads each method (its delegates pack their weights) and runs each method once, operator
-by operator. That is what `edgekit-run --bench` does, and the largest step is the peak that a manifest states.
+A session opens (state and arena), loads each method (its delegates pack their weights) and runs each method once,
+operator by operator. That is what `edgekit-run --bench` does, and the largest step is the peak that a manifest states.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ PARTS = (
     "delegate_constants",
 )
 
-#: Bytes of a process that has opened a session: its pages of the runner and of the libraries, ExecuTorch's registry, the
-#: threads and what the C library keeps. Measured on Linux, x86-64: `edgekit-run --bench --json` on a bundle of one
-#: addition (tests/benchmarks/memory_prediction.py --runtime), `memory.resident` less what is derived. No board is here to
-#: measure on: arm64's libraries are of the same size, and take the same figure.
+#: Bytes of a process that has opened a session: its pages of the runner and of the libraries, ExecuTorch's registry,
+#: the threads and what the C library keeps. Measured on Linux, x86-64: `edgekit-run --bench --json` on StackVAE-G's
+#: fp32 bundle, `peak_memory_bytes` less the parts that are derived. There was no board to measure on: arm64's libraries
+#: are of the same size, and take the same figure.
 RUNTIME = {"x86_64": 8_600_000, "aarch64": 8_600_000}
-#: Threads where a profile does not know how many cores there are: what `--threads` must then be for the figures to hold.
+#: Threads where a profile does not know the number of cores: `edgekit-run --threads` must be this for figures to hold.
 ASSUMED_THREADS = 2
 
 #: A page that is read to get at one row of a table.
@@ -190,7 +190,7 @@ def _covered(method: MethodFile, index: int, buffers: int) -> int:
 
 
 def _touched(program: ProgramFile) -> dict[int, int]:
-    """Bytes of each constant that must be in memory for its kernels: of a table's rows, one page for each that is read."""
+    """Bytes of each constant that must be in memory for its kernels: of a table, one page for each row that is read."""
     whole: set[int] = set()
     rows: dict[int, int] = {}
     for method in program.methods:

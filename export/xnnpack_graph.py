@@ -108,7 +108,9 @@ def read_graphs(payloads: Sequence[bytes]) -> list[XnnpackGraph]:
 
 
 def damaged() -> EdgekitError:
-    return EdgekitError("the program file's XNNPACK delegate cannot be read: copy the bundle again, or export it again.")
+    return EdgekitError(
+        "the program file's XNNPACK delegate cannot be read: copy the bundle again, or export it again."
+    )
 
 
 def _graph_bytes(payload: bytes) -> bytes:

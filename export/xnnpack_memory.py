@@ -1,14 +1,13 @@
-"""What XNNPACK takes for a delegate: packed weights, indirection buffers, and a workspace for what lies between its nodes.
+"""What XNNPACK takes for a delegate: packed weights, indirection buffers, and a workspace for the tensors inside.
 
-Derived from XNNPACK's source (src/operators, src/packing, src/memory-planner.c, src/runtime.c) and checked against counted
-allocations in `tests/export/test_xnnpack_memory.py`.
+Derived from XNNPACK's source (src/operators, src/packing, src/memory-planner.c, src/runtime.c) and checked against
+counted allocations in `tests/export/test_xnnpack_memory.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from edgekit.devices.profile import DeviceProfile
 from edgekit.export.xnnpack_graph import Node, Value, XnnpackGraph
@@ -16,7 +15,7 @@ from edgekit.export.xnnpack_graph import Node, Value, XnnpackGraph
 #: What XNNPACK may read beyond a tensor; and to what it rounds tensors in its workspace.
 EXTRA, LINE = 16, 64
 POINTER = 8
-#: Bytes of a delegate's own structures by node and value, operators included: counted once, malloc's own bytes with them.
+#: Bytes of a delegate's structures, by node (its operator with it) and by value: as counted, malloc's own included.
 NODE_BYTES, VALUE_BYTES, GRAPH_BYTES = 1000, 130, 700
 
 
@@ -29,9 +28,9 @@ class Tile:
     depth: int
 
 
-#: By what an instruction set has (the first that a profile names), then by what is multiplied: "f32" also for fp16
-#: weights in fp32; "qs8" int8 by int8; "qd8" int8 weights and "qd4" int4 weights by activations quantized at every call.
-#: XNNPACK's src/configs/gemm-config.c; "dw": channels that a depthwise kernel makes at once (dwconv-config.c).
+#: By instruction set (the first that a profile names), then by what is multiplied: "f32"; "qs8": int8 by int8; "qd8"
+#: and "qd4": int8 and int4 weights by activations quantized at every call (XNNPACK's src/configs/gemm-config.c). "dw":
+#: channels that a depthwise kernel makes at once (dwconv-config.c).
 _TILES: Mapping[str, Mapping[str, Tile]] = {
     "avx512vnni": {
         "f32": Tile(7, 16, 1),
@@ -170,7 +169,7 @@ def _indirection_bytes(graph: XnnpackGraph, node: Node, tiles: Mapping[str, Tile
     ):
         return 0
     fields = node.fields
-    _, height, width, channels = graph.values[node.outputs[0]].shape
+    _, height, width, _ = graph.values[node.outputs[0]].shape
     if node.kind == "StaticResizeBilinear2D":
         return height * width * (4 * POINTER + 2 * 4)
     pooling = "Pooling" in node.kind
@@ -190,10 +189,14 @@ def _indirection_bytes(graph: XnnpackGraph, node: Node, tiles: Mapping[str, Tile
 
 
 #: Nodes whose output takes the place of an input that nobody else reads.
-_IN_PLACE = frozenset(
-    "Add Subtract Multiply Div Minimum Maximum PReLU Sigmoid Clamp Floor Ceiling SquareRoot Hardswish LeakyReLU Negate "
-    "Square ELU Abs ReciprocalSquareRoot Log Gelu Tanh Exp Sin Cos Copy Softmax StaticReshape Convert".split()
-)
+# fmt: off
+_IN_PLACE = frozenset((
+    "Add", "Subtract", "Multiply", "Div", "Minimum", "Maximum", "PReLU", "Sigmoid", "Clamp", "Floor",
+    "Ceiling", "SquareRoot", "Hardswish", "LeakyReLU", "Negate", "Square", "ELU", "Abs",
+    "ReciprocalSquareRoot", "Log", "Gelu", "Tanh", "Exp", "Sin", "Cos", "Copy", "Softmax", "StaticReshape",
+    "Convert",
+))
+# fmt: on
 
 
 @dataclass

@@ -32,7 +32,7 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "seed": int,
     "pipeline": dict,  # {"name": task, ...settings of that task}
     "programs": list,  # file, format, methods, operators, delegates
-    "memory": dict,  # bytes by part; null: not yet counted
+    "memory": dict,  # bytes by part; export/memory.py says which
     "accuracy": dict,  # errors per output, task metric, gate
     "files": dict,  # path -> {"sha256", "bytes"}
 }

@@ -22,10 +22,8 @@ FILE_WIDTH, WIDE_FILE_WIDTH = 120, 200
 GENERATED_HINT = "; for your own data give --data (calibration= in Python)"
 
 
-def bytes_text(count: int | None) -> str:
-    """ "146.7 kB" (powers of 1000); "not yet counted" for None."""
-    if count is None:
-        return "not yet counted"
+def bytes_text(count: int) -> str:
+    """ "146.7 kB" (powers of 1000)."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
@@ -199,7 +197,7 @@ def bundle_row(bundle: Bundle) -> dict[str, Any]:
 
 
 def print_bundles(bundles: Sequence[Bundle]) -> None:
-    """The table of bundles, and what is not yet counted in it."""
+    """The table of bundles, what they were calibrated on and where their task metrics were measured."""
     rows = []
     has_state = any(bundle.manifest["memory"].get("state") for bundle in bundles)
     for bundle in bundles:
@@ -212,6 +210,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
                 row["recipe"],
                 bytes_text(row["bytes"]),
                 bytes_text(row["memory"]["weights"]),
+                bytes_text(row["memory"]["peak"]),
                 bytes_text(row["memory"]["planned_arena"]),
                 *([bytes_text(state) if state else ""] if has_state else []),
                 f"{100 * row['fast_share']:.1f} %",
@@ -226,6 +225,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         "recipe",
         "size",
         "weights",
+        "peak",
         "arena",
         *(["state"] if has_state else []),
         "fast MACs",
@@ -234,12 +234,8 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         "task metrics",
         "bundle",
     )
-    print_table(headers, rows, right=range(2, 9 if has_state else 8), trailing=2)
+    print_table(headers, rows, right=range(2, 10 if has_state else 9), trailing=2)
     if bundles:
-        memory = bundles[0].manifest["memory"]
-        unknown = ", ".join(name.replace("_", " ") for name, value in sorted(memory.items()) if value is None)
-        if unknown:
-            print(f"Memory not yet counted: {unknown}.")
         print_calibration(bundles)
         metrics = [bundle.manifest["accuracy"]["metric"] for bundle in bundles]
         if places := sorted({evaluated_on(metric) for metric in metrics if metric}):
@@ -317,19 +313,52 @@ def _sweep_row(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A manifest's memory parts with their sizes as text, the known ones first."""
+def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """A manifest's memory parts: name, size, and how much of it there is at the peak, as text; the peaks last.
+
+    A bundle of before has no peak, and parts that are null.
+    """
+    hidden = ("threads", "inputs_outputs_in_arena", "budget", "peak_load", "peak")
+    at_peak = memory.get("at_peak", {})
     rows = []
-    for name, value in sorted(memory.items(), key=lambda part: (part[1] is None, part[0])):
-        if name in ("by_method", "inputs_outputs_in_arena"):
+    for name, size in sorted(memory.items()):
+        if not isinstance(size, int) or name in hidden:
             continue
-        text = bytes_text(value)
+        note = " (measured)" if name in memory.get("measured", ()) else ""
         if name == "inputs_outputs":
             inside = memory["inputs_outputs_in_arena"]
-            name = "inputs and outputs"
-            text += f" ({bytes_text(inside)} in the arena)" if inside else " (the caller's)"
-        rows.append((name.replace("_", " "), text))
+            note = f" ({bytes_text(inside)} in the arena)" if inside else " (the caller's)"
+        rows.append((part_text(name), bytes_text(size) + note, bytes_text(at_peak[name]) if name in at_peak else ""))
+    if at_peak:
+        rows.append(("peak while it loads", bytes_text(memory["peak_load"]), ""))
+        peak = bytes_text(memory["peak"])
+        rows.append((f"peak, {memory['threads']} threads", peak, peak))
     return rows
+
+
+def part_text(name: str) -> str:
+    """A part of the memory, for people."""
+    return "inputs and outputs" if name == "inputs_outputs" else name.replace("_", " ")
+
+
+def print_timeline(steps: Sequence[Mapping[str, Any]], parts: Sequence[str], rows: int) -> None:
+    """The steps that take most, the largest first; then how many were left out."""
+    named = [part for part in parts if any(step[part] for step in steps)]
+    largest = sorted(steps, key=lambda step: -step["total"])[:rows]
+    headers = ("method", "step", "operator", "total", *map(part_text, named))
+    cells = [
+        (
+            step["method"],
+            str(step["index"]),
+            step["operator"],
+            bytes_text(step["total"]),
+            *(bytes_text(step[part]) if step[part] else "" for part in named),
+        )
+        for step in largest
+    ]
+    print_table(headers, cells, right=(1, *range(3, len(headers))))
+    if len(steps) > rows:
+        print(f"{len(steps) - rows} smaller steps are not shown: --json shows all.")
 
 
 def print_calibration(bundles: Sequence[Bundle]) -> None:

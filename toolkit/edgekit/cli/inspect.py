@@ -9,12 +9,21 @@ import click
 
 from edgekit.cli.options import PATH, json_option
 
+#: Steps that `--memory` shows.
+TOP_STEPS = 12
+
 
 @click.command("inspect")
 @click.argument("bundle", type=PATH)
+@click.option("--memory", is_flag=True, help="Show what lives when: the memory of each step, the largest first.")
+@click.option("--picture", type=PATH, metavar="FILE.png", help="Draw the memory of each step.")
+@click.option("--device", metavar="NAME", help="For --memory: another device than the bundle was made for.")
 @json_option
-def command(bundle: Path, as_json: bool) -> None:
+def command(bundle: Path, memory: bool, picture: Path | None, device: str | None, as_json: bool) -> None:
     """Show BUNDLE's methods, operators, delegates, sizes, memory parts, accuracy and hashes."""
+    if memory or picture is not None:
+        _show_timeline(bundle, picture, device, as_json)
+        return
     from edgekit.bundle import Bundle
     from edgekit.report import (
         bytes_text,
@@ -66,7 +75,7 @@ def command(bundle: Path, as_json: bool) -> None:
     print(f"Left to portable kernels: {_operators(delegation, 'undelegated_operators') or 'nothing'}")
     print(f"Kernels needed from the runtime: {', '.join(program.operators) or 'none'}")
 
-    print_table(("memory", "size"), memory_rows(manifest["memory"]))
+    print_table(("memory", "size", "at the peak"), memory_rows(manifest["memory"]), right=(2,))
     accuracy = manifest["accuracy"]
     print_outputs(accuracy)
     print_calibration([opened])
@@ -91,6 +100,30 @@ def _kept(numbers: dict[str, Any]) -> str:
     parts = [f"{', '.join(asked)} (asked for)"] if asked else []
     parts += [f"{own} module{'s' if own > 1 else ''} that the model keeps"] if own else []
     return "; ".join(parts)
+
+
+def _show_timeline(bundle: Path, picture: Path | None, device: str | None, as_json: bool) -> None:
+    from edgekit.bundle import Bundle
+    from edgekit.devices.profile import load_profile
+    from edgekit.export.program_file import read_program
+    from edgekit.export.timeline import PARTS, timeline
+    from edgekit.memory_pictures import draw_timeline
+    from edgekit.report import print_json, print_timeline
+
+    opened = Bundle.open(bundle)
+    manifest = opened.manifest
+    profile = load_profile(device or manifest["device"])
+    program = read_program((opened.path / opened.program.file).read_bytes())
+    share = manifest["programs"][0].get("share_packed_weights", False)
+    steps = [step.to_dict() for step in timeline(program, profile, manifest["memory"].get("state", 0), share)]
+    if picture is not None:
+        draw_timeline(steps, PARTS, picture, f"{opened.path.name}, memory of each step on {profile.title}")
+    if as_json:
+        print_json({"device": profile.name, "steps": steps})
+        return
+    print_timeline(steps, PARTS, TOP_STEPS)
+    if picture is not None:
+        print(f"Picture: {picture}")
 
 
 def _operators(delegation: dict[str, dict[str, dict[str, int]]], key: str) -> str:

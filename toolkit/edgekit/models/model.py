@@ -75,7 +75,7 @@ class Request:
 
 
 #: Parts of a bundle's memory by name, as in its manifest, that a `Variation` changes.
-RUN_PARTS = ("delegate_workspace", "planned_arena", "inputs_outputs", "operator_scratch")
+RUN_PARTS = ("delegate_buffers", "delegate_workspace", "planned_arena", "inputs_outputs", "operator_scratch")
 ALL_PARTS = ("weights", "graph", "delegate_packed_weights", *RUN_PARTS)
 
 
