@@ -25,7 +25,7 @@ def memory_parts(lowered: LoweredProgram, methods: list[MethodSpec]) -> dict[str
     file = deserialize_pte_binary(lowered.data)
     constants = sum(len(buffer.storage) for buffer in file.program.constant_buffer)
     if file.named_data is not None:
-        constants += sum(len(buffer) for buffer in file.named_data.buffers)
+        constants += sum(len(buffer) for buffer in file.named_data.buffers) - lowered.shared
     plans = {plan.name: plan for plan in file.program.execution_plan}
     by_method = {}
     for method in methods:
