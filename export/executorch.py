@@ -19,6 +19,7 @@ from edgekit.errors import EdgekitError
 from edgekit.export.capture import Graphs
 from edgekit.export.macs import MacCount, count_macs
 from edgekit.export.planning import CallersMemoryPass
+from edgekit.export.shared_constants import share_constants
 from edgekit.native_log import captured_stderr
 
 FORMAT = "pte"
@@ -35,6 +36,7 @@ class LoweredProgram:
         delegates: delegates that it calls, sorted.
         macs: by method.
         state: bytes of the buffers that calls change, which outlive a call.
+        shared: bytes of constants that kernels and delegates both read, which the file has once.
     """
 
     data: bytes
@@ -43,6 +45,7 @@ class LoweredProgram:
     delegates: tuple[str, ...]
     macs: dict[str, MacCount]
     state: int
+    shared: int = 0
 
 
 def lower(graphs: Graphs) -> LoweredProgram:
@@ -83,9 +86,8 @@ def lower(graphs: Graphs) -> LoweredProgram:
         for operator in plan.operators
     }
     delegates = {delegate.id for plan in plans for delegate in plan.delegates}
-    return LoweredProgram(
-        bytes(manager.buffer), manager, tuple(sorted(operators)), tuple(sorted(delegates)), macs, state
-    )
+    data, shared = share_constants(bytes(manager.buffer))
+    return LoweredProgram(data, manager, tuple(sorted(operators)), tuple(sorted(delegates)), macs, state, shared)
 
 
 def state_bytes(graphs: Iterable[ExportedProgram]) -> int:

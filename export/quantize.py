@@ -22,6 +22,7 @@ from edgekit.errors import UsageError
 from edgekit.export.capture import Graphs, export_graph, inside
 from edgekit.export.percentile import PercentileObserver
 from edgekit.export.recipes import Recipe
+from edgekit.export.tied_embedding import swap_tied_embeddings
 from edgekit.models.model import Method, Model, Observer, is_inside
 from edgekit.native_log import captured_stderr
 
@@ -39,8 +40,8 @@ def quantize_weights(module: nn.Module, recipe: Recipe, kept: Sequence[str] = ()
 
     All but those in the submodules that are kept in fp32.
 
-    Layers that are rounded already are left alone. In int4, embeddings are int8, as are linear layers whose rows are no
-    multiple of a group.
+    Layers that are rounded already are left alone. In int4, a word embedding that is the head too is int4 as the head,
+    with the same bytes; other embeddings are int8, as are linear layers whose rows are no multiple of a group.
     """
     if recipe.activations != "int8 dynamic":
         return
@@ -54,7 +55,11 @@ def quantize_weights(module: nn.Module, recipe: Recipe, kept: Sequence[str] = ()
         from torchao.quantization.granularity import PerAxis, PerGroup
         from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig
 
+        tied: list[nn.Module] = []
         if recipe.weights == "int4":
+            tied = swap_tied_embeddings(module, kept, GROUP)
+            grouped = IntxWeightOnlyConfig(weight_dtype=INT4, granularity=PerGroup(GROUP))
+            quantize_(module, grouped, lambda part, _: part in tied)
             groups = Int8DynamicActivationIntxWeightConfig(weight_dtype=INT4, weight_granularity=PerGroup(GROUP))
             quantize_(
                 module, groups, lambda part, name: rounded(part, name, nn.Linear) and part.in_features % GROUP == 0
