@@ -116,6 +116,7 @@ def command(
     from edgekit.cli.progress import display, follow_stages
     from edgekit.cli.run import usual_input
     from edgekit.devices.profile import load_profile
+    from edgekit.errors import UsageError
     from edgekit.models.zoo import find_model, zoo
 
     profile = load_profile(device)
@@ -127,6 +128,8 @@ def command(
 
     if recipe is not None:
         find_recipe(recipe)
+    elif memory_budget is not None and (keep_fp32 or samples or observer):
+        raise UsageError("--keep-fp32, --samples and --observer belong to one recipe: name it beside --memory-budget.")
 
     from edgekit.export.budget import NothingFitsError, Search
     from edgekit.export.mixed import kept_modules
@@ -142,24 +145,25 @@ def command(
         model = entry.load(request)
         chosen = choose_recipe(recipe, profile.default_recipe, model, kv)
         chosen = change_recipe(chosen, tuple(dict.fromkeys(keep_fp32)), samples, observer)
-        target = output_dir / bundle_name(model, profile, chosen)
-        check_request(profile, target, force)
         kept_modules(model, model.methods(), chosen)
         if max_drop is not None and memory_budget is None:
             check_rounds(chosen)
             mixed = replace(chosen, keep_fp32=("*",))  # its name, whatever it will keep
             check_request(profile, output_dir / bundle_name(model, profile, mixed), force)
-        jobs.append((entry, model, chosen, target))
+        choice = [chosen] if recipe is not None or memory_budget is None else list(taken_recipes(model))
+        for possible in (one if kv is None else one.with_kv(kv) for one in choice):
+            check_request(profile, output_dir / bundle_name(model, profile, possible), force)
+        jobs.append((entry, model, chosen, choice))
     if dry_run:
         planned = [
             {
                 "model": model.name,
                 "recipe": chosen.name,
                 "methods": [m.spec.name for m in model.methods(chosen.kv)],
-                "path": str(target),
+                "path": str(output_dir / bundle_name(model, profile, chosen)),
                 "blocks": model.blocks(),
             }
-            for _, model, chosen, target in jobs
+            for _, model, chosen, _ in jobs
         ]
         if as_json:
             print_json({"planned": planned})
@@ -175,7 +179,7 @@ def command(
     notes: list[str] = []
     mixtures: dict[str, Mixture] = {}
     with display(quiet) as progress:
-        for entry, model, chosen, target in jobs:
+        for entry, model, chosen, choice in jobs:
 
             def on_note(note: str) -> None:
                 if note not in notes:  # it holds for all bundles
@@ -193,7 +197,6 @@ def command(
                 return bundle
 
             if memory_budget is not None:
-                choice = [chosen] if recipe is not None else taken_recipes(model)
                 search = Search(
                     *(entry.load, request, choice, memory_budget, one),
                     kv=kv,
@@ -223,16 +226,16 @@ def command(
                     f"left to portable ones: {_undelegated(bundle)}."
                 )
             bundles.append(bundle)
-    tried = {name: [attempt.to_dict() for attempt in made] for name, made in attempts.items()}
+    tried = {name: [attempt.to_dict() for attempt in several] for name, several in attempts.items()}
     if as_json:
-        rows = [bundle_row(bundle) for bundle in bundles]
-        for row, bundle in zip(rows, bundles, strict=True):
+        made = [bundle_row(bundle) for bundle in bundles]
+        for row, bundle in zip(made, bundles, strict=True):
             row |= {"mixture": mixtures[bundle.name].to_dict()} if bundle.name in mixtures else {}
-        print_json({"bundles": rows} | ({"attempts": tried} if tried else {}))
+        print_json({"bundles": made} | ({"attempts": tried} if tried else {}))
         return
-    for made in attempts.values():
+    for several in attempts.values():
         assert memory_budget is not None
-        print_attempts(made, memory_budget)
+        print_attempts(several, memory_budget)
     print_bundles(bundles)
     for name, mixture in mixtures.items():
         print(f"{name}, {mixture.text()}.")
