@@ -11,6 +11,11 @@ from edgekit.export.recipes import Recipe
 from edgekit.models.model import Method, Model, is_inside
 
 
+def kept_by_model(model: Model, recipe: Recipe) -> tuple[str, ...]:
+    """What the model itself keeps in fp32: what integers would spoil."""
+    return model.keep_fp32 if recipe.weights in ("int8", "int4") else ()
+
+
 def kept_modules(model: Model, methods: Sequence[Method], recipe: Recipe) -> tuple[str, ...]:
     """Names of the modules that stay in fp32, with all that is in them: the model's own and the recipe's.
 
@@ -24,7 +29,7 @@ def kept_modules(model: Model, methods: Sequence[Method], recipe: Recipe) -> tup
     """
     modules = [method.module or model.device_module for method in methods]
     known = list(dict.fromkeys(name for module in modules for name, _ in module.named_modules() if name))
-    kept = list(model.keep_fp32)
+    kept = list(kept_by_model(model, recipe))
     for pattern in recipe.keep_fp32:
         matched = [name for name in known if fnmatchcase(name, pattern)]
         if not matched:

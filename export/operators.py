@@ -3,8 +3,8 @@
 XNNPACK keeps an indirection buffer of 8 bytes per output pixel and weight of a kernel, for every convolution and for as
 long as the program is loaded: 4.7 MB for a 3x3 at 256x256, 150 MB for a 17x17. `edgekit::conv2d` keeps none, and saves
 most of the multiplications: by Winograd's transforms for 3x3, by Fourier's for wide kernels. It computes in fp32. So it
-takes what stays in fp32, and of what is int8 the wide kernels; the narrow ones too, unless the device's CPU multiplies
-int8 in dot products, which XNNPACK uses. 1x1 kernels need no indirection: they stay in the delegate.
+takes what is computed in fp32, and of what is int8 the wide kernels; the narrow ones too, unless the device's CPU
+multiplies int8 in dot products, which XNNPACK uses. 1x1 kernels need no indirection: they stay in the delegate.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ def choose_operators(
     """
     dot_products = bool(INT8_DOT_PRODUCTS & set(device.cpu.isa))
     candidates, weights = [], set()
+    # XNNPACK takes a convolution's weights in fp32, or in int8 with int8 activations.
+    stored = recipe.weights != "float32" and recipe.activations != "int8"
     for graph in graphs.values():
         for node in graph.graph_module.graph.nodes:
             found = convolution(node)
@@ -89,7 +91,7 @@ def choose_operators(
             narrowest = WIDE if int8 and dot_products else NARROWEST
             if narrowest <= max(found.kernel) <= WIDEST:
                 candidates.append(found)
-                if found.pixels >= LEAST_PIXELS:
+                if found.pixels >= LEAST_PIXELS or stored:
                     weights.add(found.weight)
     for found in candidates:
         # In every method or in none, or the weights would be stored twice.

@@ -19,6 +19,7 @@ from edgekit.export import executorch, verify
 from edgekit.export.accuracy import eager_metrics, measure_accuracy, missed
 from edgekit.export.carried import check_libraries, check_operators
 from edgekit.export.memory import largest_part, memory_parts
+from edgekit.export.mixed import kept_by_model
 from edgekit.export.native_files import missing_for, native_files
 from edgekit.export.operators import indirection
 from edgekit.export.quantized import quantized_graphs
@@ -214,7 +215,7 @@ def _numbers(model: Model, recipe: Recipe) -> dict[str, Any]:
         "samples": samples if recipe.calibrated else None,
         "observer": (recipe.observer or model.observer) if recipe.calibrated else None,
         "keep_fp32": list(recipe.keep_fp32),
-        "kept_by_model": list(model.keep_fp32) if recipe.weights != "float32" else [],
+        "kept_by_model": list(kept_by_model(model, recipe)),
     }
 
 

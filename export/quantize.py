@@ -23,6 +23,7 @@ from edgekit.export.capture import Graphs, export_graph, inside
 from edgekit.export.percentile import PercentileObserver
 from edgekit.export.recipes import Recipe
 from edgekit.export.tied_embedding import swap_tied_embeddings
+from edgekit.export.weights import GROUP, narrow_weights
 from edgekit.models.model import Method, Model, Observer, is_inside
 from edgekit.native_log import captured_stderr
 
@@ -30,21 +31,20 @@ from edgekit.native_log import captured_stderr
 SMALLEST_SCALE = 2**-12
 
 
-#: Weights that share a scale in int4, and torch's name for that, which its type stubs lack.
-GROUP = 32
+#: torch's name for it, which its type stubs lack.
 INT4: torch.dtype = getattr(torch, "int4")  # noqa: B009
 
 
-def quantize_weights(module: nn.Module, recipe: Recipe, kept: Sequence[str] = ()) -> None:
-    """For recipes that need no calibration: rounds a module's linear layers and word embeddings, in place.
+def quantize_weights(module: nn.Module, recipe: Recipe, kept: Sequence[str] = ()) -> nn.Module:
+    """For recipes that need no calibration: rounds a module's linear layers and word embeddings, in place; gives it.
 
-    All but those in the submodules that are kept in fp32.
+    All but those in the submodules that are kept in fp32. It may replace submodules, but not the module itself.
 
     Layers that are rounded already are left alone. In int4, a word embedding that is the head too is int4 as the head,
     with the same bytes; other embeddings are int8, as are linear layers whose rows are no multiple of a group.
     """
     if recipe.activations != "int8 dynamic":
-        return
+        return module
 
     def rounded(part: nn.Module, name: str, kind: type[nn.Module]) -> bool:
         return isinstance(part, kind) and type(part.weight.data) is torch.Tensor and not is_inside(name, kept)
@@ -60,6 +60,7 @@ def quantize_weights(module: nn.Module, recipe: Recipe, kept: Sequence[str] = ()
             tied = swap_tied_embeddings(module, kept, GROUP)
             grouped = IntxWeightOnlyConfig(weight_dtype=INT4, granularity=PerGroup(GROUP))
             quantize_(module, grouped, lambda part, _: part in tied)
+            _fill_groups(module, kept)
             groups = Int8DynamicActivationIntxWeightConfig(weight_dtype=INT4, weight_granularity=PerGroup(GROUP))
             quantize_(
                 module, groups, lambda part, name: rounded(part, name, nn.Linear) and part.in_features % GROUP == 0
@@ -68,40 +69,79 @@ def quantize_weights(module: nn.Module, recipe: Recipe, kept: Sequence[str] = ()
         quantize_(module, rows, lambda part, name: rounded(part, name, nn.Linear))
         words = IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0))
         quantize_(module, words, lambda part, name: rounded(part, name, nn.Embedding))
+    return module
+
+
+class FilledLinear(nn.Linear):
+    """A linear layer whose inputs and weights are filled up with zeros to whole groups."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        missing = -linear.in_features % GROUP
+        with torch.device("meta"):
+            super().__init__(linear.in_features + missing, linear.out_features, linear.bias is not None)
+        self.missing = missing
+        self.weight = nn.Parameter(nn.functional.pad(linear.weight.detach(), (0, missing)), requires_grad=False)
+        self.bias = linear.bias
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.pad(inputs, (0, self.missing)))
+
+
+def _fill_groups(module: nn.Module, kept: Sequence[str]) -> None:
+    """Fills up linear layers in place where that adds a third at most."""
+    for name, part in list(module.named_modules()):
+        if (
+            type(part) is nn.Linear
+            and not is_inside(name, kept)
+            and 0 < 3 * (-part.in_features % GROUP) <= part.in_features
+        ):
+            module.set_submodule(name, FilledLinear(part))
 
 
 def quantize(
-    model: Model, graphs: Graphs, methods: list[Method], recipe: Recipe, kept: Sequence[str] | None = None
+    model: Model,
+    graphs: Graphs,
+    methods: list[Method],
+    recipe: Recipe,
+    kept: Sequence[str] | None = None,
+    in_half: bool = False,
 ) -> dict[str, ExportedProgram]:
-    """The graphs in a recipe's numbers; those of recipes without calibration come back as they are.
+    """The graphs in a recipe's numbers; where nothing is to be changed they come back as they are.
 
     Args:
         model: gives the inputs that observers see.
         graphs: by method.
         methods: of the model.
-        recipe: static int8, or any.
+        recipe: any.
         kept: names of the submodules that stay in fp32; None for the model's own.
+        in_half: whether fp16 may compute in half precision; else it only stores.
     """
-    if not recipe.calibrated:
-        return dict(graphs)
     kept = model.keep_fp32 if kept is None else kept
     quantized = {}
     for method in methods:
-        graph = graphs[method.spec.name].module()
-        quantizer = (
-            XNNPACKQuantizer()
-            .set_global(_configuration(recipe.observer or model.observer))
-            .set_filter_function(lambda node: not inside(node, kept))
-        )
-        prepared = prepare_pt2e(graph, quantizer)
-        with torch.no_grad():
-            for inputs in calibration_inputs(model, method, recipe):
-                # As a program gets them: edgekit's operators take no other layout.
-                prepared(*(value.contiguous() for value in inputs))
-            converted = convert_pt2e(prepared)
-            _round_weights(converted, kept)
-            quantized[method.spec.name] = export_graph(converted, method)
+        captured = graphs[method.spec.name]
+        graph = captured.module()
+        if recipe.calibrated:
+            graph = _calibrated(model, method, graph, recipe, kept)
+        changed = narrow_weights(graph, recipe, kept, in_half) or recipe.calibrated
+        quantized[method.spec.name] = export_graph(graph, method) if changed else captured
     return quantized
+
+
+def _calibrated(model: Model, method: Method, graph: GraphModule, recipe: Recipe, kept: Sequence[str]) -> GraphModule:
+    """A graph in static int8."""
+    quantizer = (
+        XNNPACKQuantizer()
+        .set_global(_configuration(recipe.observer or model.observer))
+        .set_filter_function(lambda node: not inside(node, kept))
+    )
+    prepared = prepare_pt2e(graph, quantizer)
+    with torch.no_grad():
+        for inputs in calibration_inputs(model, method, recipe):
+            # As a program gets them: edgekit's operators take no other layout.
+            prepared(*(value.contiguous() for value in inputs))
+        converted: GraphModule = convert_pt2e(prepared)
+    return converted
 
 
 def calibration_inputs(model: Model, method: Method, recipe: Recipe) -> list[tuple[torch.Tensor, ...]]:
@@ -129,35 +169,6 @@ def _shapes(tensors: Sequence[torch.Tensor]) -> str:
         f"{str(tensor.dtype).removeprefix('torch.')} {'x'.join(map(str, tensor.shape)) or 'scalar'}"
         for tensor in tensors
     )
-
-
-def _round_weights(graph: GraphModule, keep_fp32: Sequence[str]) -> None:
-    """Stores the weights of edgekit's convolutions as int8, a scale per output channel; in place.
-
-    They are computed with in fp32: each call widens them first, which costs little beside the convolution.
-    """
-    replaced = set()
-    for node in list(graph.graph.nodes):
-        if node.target is not torch.ops.edgekit.conv2d.default or inside(node, keep_fp32):
-            continue
-        source = node.args[1]
-        weight = graph.get_parameter(source.target)
-        scale = (weight.abs().amax(dim=(1, 2, 3)) / 127).clamp(min=torch.finfo(torch.float32).tiny)
-        rounded = (weight / scale[:, None, None, None]).round().to(torch.int8)
-        names = []
-        for kind, tensor in (("int8", rounded), ("scale", scale), ("zero", torch.zeros(len(scale), dtype=torch.int64))):
-            names.append(f"{node.name}_weight_{kind}")
-            graph.register_buffer(names[-1], tensor)
-        with graph.graph.inserting_before(node):
-            parts = [graph.graph.get_attr(name) for name in names]
-            widen = torch.ops.quantized_decomposed.dequantize_per_channel.default
-            node.update_arg(1, graph.graph.call_function(widen, (*parts, 0, -127, 127, torch.int8)))
-        replaced.add(source.target)
-    graph.graph.eliminate_dead_code()
-    for target in replaced - {node.target for node in graph.graph.nodes if node.op == "get_attr"}:
-        parent, _, name = target.rpartition(".")
-        delattr(graph.get_submodule(parent), name)
-    graph.recompile()
 
 
 def _configuration(observer: Observer) -> QuantizationConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Literal
 
@@ -16,6 +17,7 @@ from edgekit.export.operators import choose_operators
 from edgekit.export.quantize import quantize, quantize_weights
 from edgekit.export.recipes import Recipe
 from edgekit.export.verify import eager_outputs
+from edgekit.export.weights import computes_in_half
 from edgekit.models.metrics import Predict
 from edgekit.models.model import Method, Model
 from edgekit_runtime.tensors import Array
@@ -39,12 +41,15 @@ def quantized_graphs(
     """
     kept = kept_modules(model, methods, recipe)
     on_stage("capture")
+    module = model.device_module
+    if any(method.module is None for method in methods):
+        module = quantize_weights(copy.deepcopy(module), recipe, kept)  # the model's own may be asked for again
     for method in methods:
         if method.module is not None:
             quantize_weights(method.module, recipe, kept)
-    graphs = choose_operators(capture(model.device_module, methods), recipe, device, kept, most_indirection)
+    graphs = choose_operators(capture(module, methods), recipe, device, kept, most_indirection)
     on_stage("quantize")
-    return quantize(model, graphs, methods, recipe, kept)
+    return quantize(model, graphs, methods, recipe, kept, computes_in_half(device))
 
 
 def torch_predict(model: Model, recipe: Recipe, device: DeviceProfile) -> Predict:

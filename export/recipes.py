@@ -69,6 +69,13 @@ _RECIPES = {
     for recipe in (
         Recipe("fp32", "32-bit floats as trained", "float32", "float32", max_relative_error=1e-4),
         Recipe(
+            "fp16",
+            "weights in 16-bit floats; linear layers computed in them where the device's CPU can, the rest in fp32",
+            "float16",
+            "float32",
+            min_snr_db=40.0,  # an error of a hundredth of what the output says
+        ),
+        Recipe(
             "int8",
             "static int8 (PT2E): weights per output channel, activations per tensor, calibrated",
             "int8",
@@ -77,7 +84,7 @@ _RECIPES = {
         ),
         Recipe(
             "int8-dynamic",
-            "int8 weights per output channel, activations in int8 by their range at every call; linear layers",
+            "int8 weights per output channel; linear layers take int8 activations by their range at every call",
             "int8",
             "int8 dynamic",
             min_snr_db=ROUNDED_SNR_DB,
@@ -85,7 +92,7 @@ _RECIPES = {
         ),
         Recipe(
             "int4",
-            "int4 weights in groups of 32, activations in int8 by their range at every call; linear layers",
+            "int4 weights in groups of 32; linear layers take int8 activations by their range at every call",
             "int4",
             "int8 dynamic",
             min_snr_db=ROUNDED_SNR_DB,

@@ -138,7 +138,12 @@ def test_dry_run_writes_nothing(export, tmp_path):
     assert "stackvae-gint8forward_b8,forward_b1" in flat
     assert f"{tmp_path}/out/stackvae-g-pump-linux-x86_64-int8" in flat
     (plan,) = json.loads(export("--dry-run", "--json").out)["planned"]
-    assert plan == {"model": "stackvae-g", "recipe": "fp32", "methods": ["forward"], "path": f"{tmp_path}/out/{NAME}"}
+    assert plan == {
+        "model": "stackvae-g",
+        "recipe": "fp32",
+        "methods": ["forward"],
+        "path": f"{tmp_path}/out/{NAME}",
+    } | {"blocks": ["enc1", "enc2", "latent", "mix", "dec1", "dec2"]}
     assert not (tmp_path / "out").exists()
 
 

@@ -127,7 +127,7 @@ class Model(ABC):
     refused_recipes: Mapping[str, str] = {}
     #: Whether models of this kind can have a KV cache.
     has_kv: bool = False
-    #: Names of submodules of what is captured that every recipe leaves in fp32.
+    #: Names of submodules of what is captured that recipes with integers leave in fp32.
     keep_fp32: tuple[str, ...] = ()
     #: How static int8 finds the range of an activation where the user does not say.
     observer: Observer = "histogram"
