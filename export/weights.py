@@ -16,6 +16,7 @@ from executorch.exir.passes import _quant_patterns_and_replacements  # noqa: F40
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+import edgekit.kernels  # noqa: F401 (defines torch.ops.edgekit)
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError
 from edgekit.export.capture import inside
@@ -132,7 +133,7 @@ def _int4(graph: GraphModule, node: Node, place: int) -> None:
         call = graph.graph.call_function
         wide = call(_QUANTIZED.embedding_4bit.default, (*parts[:2], None, -8, 7, parts[2]))
         if filled.shape != rows.shape:
-            wide = call(_ATEN.slice.Tensor, (wide, 1, 0, rows.shape[1]))
+            wide = call(_ATEN.contiguous.default, (call(_ATEN.slice.Tensor, (wide, 1, 0, rows.shape[1])),))
         node.update_arg(place, call(_ATEN.reshape.default, (wide, list(weight.shape))))
 
 

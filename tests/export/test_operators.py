@@ -122,7 +122,7 @@ def test_int8_rounds_the_weights_of_ours():
     # Half a step of each channel's largest weight is the most that a weight is off.
     limit = module.wide.weight.abs().amax(dim=(1, 2, 3)) / 254
     (int8,) = (value for value in graph.state_dict.values() if value.dtype == torch.int8)
-    (scale,) = (value for name, value in graph.state_dict.items() if name.endswith("_weight_scale"))
+    (scale,) = (value for name, value in graph.state_dict.items() if name.endswith("_scale"))
     rounded = int8 * scale[:, None, None, None]
     assert ((rounded - module.wide.weight).abs() <= limit[:, None, None, None] * 1.001).all()
     features = module.first(x).abs().max().item()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import UsageError
 from edgekit.files import sha256_of
 from edgekit.models.kv import KV
 from edgekit.models.metrics import Drop, Metric, Predict, TaskMetrics
@@ -231,7 +231,7 @@ class StackVAEGModel(Model):
         """Windows (count, C, w) at random places of scaled rows (T, C)."""
         window = self.checkpoint.config.window
         if len(rows) < window:
-            raise EdgekitError(f"the data has {len(rows)} rows, at least {window} are needed for one window.")
+            raise UsageError(f"the data has {len(rows)} rows, at least {window} are needed for one window.")
         windows = np.lib.stride_tricks.sliding_window_view(rows, window, axis=0)
         places = np.random.default_rng(seed).integers(0, len(windows), count)
         return torch.from_numpy(np.ascontiguousarray(windows[places]))
