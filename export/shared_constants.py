@@ -53,7 +53,7 @@ def share_constants(data: bytes) -> tuple[bytes, int]:
     found: dict[int, int] = {}
     for index in sorted(named, key=lambda index: segments[index].offset):
         start, size = base + segments[index].offset, segments[index].size
-        if size >= PAGE:
+        if size >= PAGE and segments[index].offset >= end:
             blob = data[start : start + size]
             for place in places:
                 if place + size <= end and data.startswith(blob, base + place):

@@ -1,6 +1,6 @@
 """Export of a language model as large as a published OPT, random weights: time, peak memory, file, and that it runs.
 
-    python tests/benchmarks/large_text_export.py [--variant 1.3b] [--recipe int4] [--context 2048] [--dense]
+    python tests/benchmarks/large_text_export.py [--variant 1.3b] [--recipe int4] [--kv int8] [--context 2048] [--dense]
 
 Export and run have a process each, whose peaks of memory are told apart. Nothing is downloaded; 1.3b needs 20 GB.
 """
@@ -22,7 +22,8 @@ import torch
 from edgekit.bundle import Bundle
 from edgekit.devices.profile import load_profile
 from edgekit.export.pipeline import export
-from edgekit.export.recipes import find_recipe
+from edgekit.export.recipes import choose_recipe
+from edgekit.models.kv import KVS
 from edgekit.models.sea_opt.checkpoint import Checkpoint
 from edgekit.models.sea_opt.config import VARIANTS, sea_config
 from edgekit.models.sea_opt.model import ExportSettings, SEAOPTModel
@@ -38,14 +39,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", choices=VARIANTS, default="1.3b")
     parser.add_argument("--recipe", default="int4")
+    parser.add_argument("--kv", choices=KVS, help="default: the recipe's")
     parser.add_argument("--context", type=int, default=2048)
     parser.add_argument("--dense", action="store_true", help="dense attention instead of SEA's")
-    parser.add_argument("--bundle", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--bundle", type=Path, help="keep the bundle there, for edgekit-run")
+    parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run:
         run(arguments.bundle)
-    elif arguments.bundle is not None:
+    elif arguments.make:
         make(arguments)
     else:
         print(
@@ -54,8 +57,9 @@ def main() -> None:
             flush=True,
         )
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, __file__, *sys.argv[1:], "--bundle", str(Path(folder) / "bundle")]
-            subprocess.run(command, check=True)
+            bundle = arguments.bundle or Path(folder) / "bundle"
+            command = [sys.executable, __file__, *sys.argv[1:], "--bundle", str(bundle)]
+            subprocess.run([*command, "--make"], check=True)
             subprocess.run([*command, "--run"], check=True)
 
 
@@ -76,8 +80,8 @@ def make(arguments: argparse.Namespace) -> None:
         stages.append(stage)
         print(f"{time.monotonic() - start:7.1f} s: {stage}, peak {peak():.2f} GB", flush=True)
 
-    recipe = find_recipe(arguments.recipe)
-    bundle = export(model, load_profile("linux-x86_64"), recipe, arguments.bundle, on_stage=on_stage)
+    recipe = choose_recipe(arguments.recipe, arguments.recipe, model, arguments.kv)
+    bundle = export(model, load_profile("linux-x86_64"), recipe, arguments.bundle, on_stage=on_stage, allow_drop=True)
     print(
         f"{time.monotonic() - start:7.1f} s: done, peak {peak():.2f} GB; bundle {1e-9 * bundle.size:.2f} GB, weights "
         f"{1e-9 * bundle.manifest['memory']['weights']:.2f} GB",
