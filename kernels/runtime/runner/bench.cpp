@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <vector>
 
 #include "core/json.h"
+#include "edgekit/tokenizer.h"
 
 namespace edgekit {
 namespace {
@@ -75,6 +77,11 @@ void run_bench(Session &session, const Request &request, double open_ms, MemoryP
   std::vector<const MethodSpec *> methods;
   for (int index = 0; index < session.method_count(); ++index)
     if (!request.method || &session.method(index) == timed) methods.push_back(&session.method(index));
+  // What a task holds beside the session and tensors: a tokenizer, which is there before a method is loaded.
+  TokenizerPointer tokenizer;
+  if (std::strcmp(session.task(), "generate_text") == 0 &&
+      !(tokenizer = Tokenizer::open((std::string(session.folder()) + "/tokenizer.json").c_str())))
+    throw Failure(last_error());
   // The pool of threads is the runtime's, not the first delegate's that asks for it.
   const int thread_count = threads();
   memory.opened(session);
