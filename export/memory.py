@@ -21,6 +21,13 @@ _JOINED = {"arena": "planned_arena", "arena_idle": "planned_arena", "delegate_co
 def memory_parts(
     lowered: LoweredProgram, methods: Sequence[MethodSpec], device: DeviceProfile, share: bool = True
 ) -> dict[str, Any]:
+    """Bytes by part of a program that was just lowered; see `predict`."""
+    return predict(lowered.data, lowered.state, methods, device, share)
+
+
+def predict(
+    data: bytes, state: int, methods: Sequence[MethodSpec], device: DeviceProfile, share: bool
+) -> dict[str, Any]:
     """Bytes by part, for a manifest.
 
     - `weights`: constants in the file, which are mapped and not copied; `graph`: the rest of the file.
@@ -37,24 +44,25 @@ def memory_parts(
     - `by_method` has the parts that differ between methods, and the peak of a session that uses this one alone.
 
     Args:
-        lowered: the program.
+        data: the program file.
+        state: bytes of the buffers that outlive a call.
         methods: as the manifest has them.
         device: whose kernels and cores decide on packed weights, scratch and workspace.
         share: whether methods share packed weights.
     """
-    program = read_program(lowered.data)
+    program = read_program(data)
     found = {method.name: method for method in program.methods}
     for spec in methods:
         if spec.name not in found:
             raise EdgekitError(f"the program has no method {spec.name!r} after lowering.")
-    steps = timeline(program, device, lowered.state, share)
+    steps = timeline(program, device, state, share)
     highest = max(steps, key=lambda step: step.total)
-    header = _get_extended_header(lowered.data)
+    header = _get_extended_header(data)
     graph = program.payloads + (header.program_size if header is not None else 0)
     by_method = {}
     for spec in methods:
-        alone = timeline(program.only(spec.name), device, lowered.state, share)
-        by_method[spec.name] = _method_parts(found[spec.name], spec, lowered.state) | {
+        alone = timeline(program.only(spec.name), device, state, share)
+        by_method[spec.name] = _method_parts(found[spec.name], spec, state) | {
             "delegate_packed_weights": alone[-1].parts["delegate_packed_weights"],
             "delegate_workspace": alone[-1].parts["delegate_workspace"],
             "operator_scratch": alone[-1].parts["operator_scratch"],
@@ -66,13 +74,13 @@ def memory_parts(
     }
     end = steps[-1].parts
     return {
-        "weights": len(lowered.data) - graph,
+        "weights": len(data) - graph,
         "graph": graph,
         "delegate_packed_weights": end["delegate_packed_weights"],
         "delegate_buffers": end["delegate_buffers"],
         "delegate_workspace": end["delegate_workspace"],
         **largest,
-        "state": lowered.state,
+        "state": state,
         "operator_scratch": end["operator_scratch"],
         "runtime": end["runtime"],
         "peak_load": max(step.total for step in steps if step.loading),

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgekit.devices.profile import DeviceProfile
+from edgekit.export.planning import smallest_gap
 from edgekit.export.xnnpack_graph import Node, Value, XnnpackGraph
 
 #: What XNNPACK may read beyond a tensor; and to what it rounds tensors in its workspace.
@@ -299,16 +300,6 @@ def _place(uses: Sequence[_Use]) -> int:
     placed: list[_Use] = []
     for use in sorted(uses, key=lambda use: -use.size):
         blocks = sorted((o.start, o.start + o.size) for o in placed if o.first <= use.last and use.first <= o.last)
-        use.start = _gap(blocks, use.size)
+        use.start = smallest_gap(blocks, use.size)
         placed.append(use)
     return max((use.start + use.size for use in placed), default=0)
-
-
-def _gap(blocks: Sequence[tuple[int, int]], size: int) -> int:
-    """Where `size` bytes fit best between sorted blocks: the smallest gap, or behind the last."""
-    best, least, end = None, 0, 0
-    for start, stop in blocks:
-        if start - end >= size and (best is None or start - end < least):
-            best, least = end, start - end
-        end = max(end, stop)
-    return end if best is None else best
