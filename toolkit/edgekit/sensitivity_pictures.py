@@ -43,7 +43,7 @@ def draw_sensitivity(
     noise.barh(places, [0.0 if ratio is None else ratio for ratio in ratios], color="tab:blue")
     for place, ratio in zip(places, ratios, strict=True):
         if ratio is None:
-            noise.text(0, place, " exact", va="center", fontsize=8)
+            noise.text(0, float(place), " exact", va="center", fontsize=8)
     noise.set_xlabel("signal-to-noise ratio of the answers (dB); longer is better")
     noise.grid(axis="x", alpha=0.3)
     noise.invert_yaxis()

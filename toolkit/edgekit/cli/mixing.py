@@ -97,6 +97,6 @@ def find_mixture(
         return known[0]
 
     def on_try(count: int) -> None:
-        progress.say(f"{measuring.model.name}: measuring with {count} blocks in fp32")
+        progress.say(f"{measuring.model.name}: measuring with {count} block{'' if count == 1 else 's'} in fp32")
 
     return Mixture(*hold_drop(measuring, recipe, sensitivity, on_try))

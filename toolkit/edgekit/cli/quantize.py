@@ -140,7 +140,9 @@ def command(
         f" --{name} {value}" for name, value in (("variant", variant), ("checkpoint", checkpoint)) if value
     )
     request += "".join(f" --{name} {value}" for name, value in (("data", data), ("samples", samples)) if value)
-    wish = f" --max-drop {max_drop}" if max_drop is not None else " --max-drop 0.5%" if costs is not None else ""
+    wish = " --max-drop 0.5%" if costs is not None else ""
+    if mixture is not None:
+        wish = "".join(f" --keep-fp32 '{block}'" for block in mixture.chosen.kept)
     print(f"Next: edgekit export {loaded.name}{request} --device {device} --recipe {chosen.name}{wish}")
 
 
