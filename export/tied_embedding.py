@@ -52,10 +52,11 @@ def swap_tied_embeddings(module: nn.Module, kept: Sequence[str], group: int) -> 
     }
     found: list[nn.Module] = []
     for name, part in list(module.named_modules()):
-        tied = isinstance(part, nn.Embedding) and id(part.weight) in heads and not is_inside(name, kept)
-        if tied and part.embedding_dim % group == 0:  # type: ignore[operator]
+        if not isinstance(part, nn.Embedding) or id(part.weight) not in heads or is_inside(name, kept):
+            continue
+        if part.embedding_dim % group == 0:
             parent, _, attribute = name.rpartition(".")
-            new = SwappedEmbedding(part)  # type: ignore[arg-type]
+            new = SwappedEmbedding(part)
             setattr(module.get_submodule(parent), attribute, new)
             found.append(new.embedding)
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
+from typing import Any
 
 import torch
 from executorch.exir.passes import _quant_patterns_and_replacements  # noqa: F401 (defines embedding_4bit)
@@ -65,7 +66,7 @@ def narrow_weights(graph: GraphModule, recipe: Recipe, kept: Sequence[str], in_h
     if recipe.weights == "float16":
         narrowed[_ATEN.linear.default] = _linear_in_half if in_half else _linear_widened
         narrowed[_ATEN.embedding.default] = _embedding_in_half
-    replaced = set()
+    replaced: set[Any] = set()
     for node in list(graph.graph.nodes):
         if node.target not in narrowed or inside(node, kept):
             continue
@@ -199,17 +200,17 @@ def _join_halves(graph: GraphModule) -> None:
                     node.replace_all_uses_with(source.args[0])
 
 
-def _is_change(node: Node, dtype: torch.dtype) -> bool:
+def _is_change(node: Any, dtype: torch.dtype) -> bool:
     """Whether a node changes the precision of something computed to a dtype."""
     return node.target is _ATEN.to.dtype and node.args[1] is dtype and node.args[0].op != "get_attr"
 
 
-def _constant(graph: GraphModule, node: Node) -> Tensor:
+def _constant(graph: GraphModule, node: Any) -> Tensor:
     constant: Tensor = attrgetter(str(node.target))(graph)
     return constant.detach()
 
 
-def _half(graph: GraphModule, node: Node) -> Tensor:
+def _half(graph: GraphModule, node: Any) -> Tensor:
     half = _constant(graph, node).half()
     if not half.isfinite().all():
         raise EdgekitError(f"{node.target} is beyond float16's range: keep its module in fp32 with --keep-fp32.")

@@ -112,7 +112,7 @@ def delegate_memory(graph: XnnpackGraph, tiles: Mapping[str, Tile], threads: int
     buffers = 0
     for index, node in enumerate(graph.nodes):
         filter_id = node.fields.get("filter_id")
-        if filter_id in graph.values:
+        if isinstance(filter_id, int) and filter_id in graph.values:
             value = graph.values[filter_id]
             packed[value.constant or f"{index}"] = _packed_bytes(graph, node, tiles)
         buffers += _indirection_bytes(graph, node, tiles)
@@ -216,8 +216,8 @@ def _workspace_bytes(graph: XnnpackGraph, tiles: Mapping[str, Tile], threads: in
     readers: dict[int, list[int]] = {}
     for index, node in enumerate(graph.nodes):
         if node.outputs[0] not in sources:
-            for value in node.inputs:
-                readers.setdefault(sources.get(value, value), []).append(index)
+            for read in node.inputs:
+                readers.setdefault(sources.get(read, read), []).append(index)
     uses: dict[int, _Use] = {}
     scratch: list[_Use] = []
     roots: dict[int, int] = {}
