@@ -35,6 +35,7 @@ class Tile:
 _TILES: Mapping[str, Mapping[str, Tile]] = {
     "avx512vnni": {
         "f32": Tile(7, 16, 1),
+        "f32 convolution": Tile(7, 32, 1),
         "qs8": Tile(7, 16, 8),
         "qd8": Tile(5, 16, 8),
         "qd4": Tile(8, 16, 8),
@@ -42,6 +43,7 @@ _TILES: Mapping[str, Mapping[str, Tile]] = {
     },
     "avx2": {
         "f32": Tile(5, 16, 1),
+        "f32 convolution": Tile(5, 16, 1),
         "qs8": Tile(3, 8, 8),
         "qd8": Tile(4, 8, 8),
         "qd4": Tile(3, 8, 8),
@@ -49,6 +51,7 @@ _TILES: Mapping[str, Mapping[str, Tile]] = {
     },
     "i8mm": {
         "f32": Tile(6, 8, 1),
+        "f32 convolution": Tile(6, 8, 1),
         "qs8": Tile(4, 16, 8),
         "qd8": Tile(4, 16, 8),
         "qd4": Tile(4, 16, 8),
@@ -56,6 +59,7 @@ _TILES: Mapping[str, Mapping[str, Tile]] = {
     },
     "dotprod": {
         "f32": Tile(6, 8, 1),
+        "f32 convolution": Tile(6, 8, 1),
         "qs8": Tile(4, 16, 4),
         "qd8": Tile(4, 16, 4),
         "qd4": Tile(4, 16, 4),
@@ -63,6 +67,7 @@ _TILES: Mapping[str, Mapping[str, Tile]] = {
     },
     "neon": {
         "f32": Tile(6, 8, 1),
+        "f32 convolution": Tile(6, 8, 1),
         "qs8": Tile(2, 8, 8),
         "qd8": Tile(6, 16, 1),
         "qd4": Tile(6, 16, 2),
@@ -133,7 +138,14 @@ def _family(graph: XnnpackGraph, node: Node) -> str:
     activations = graph.values[node.inputs[0]].dtype
     if activations in ("qdint8", "qpint8"):
         return "qd4" if weights in ("qcint4", "qbint4") else "qd8"
-    return "qs8" if weights in ("qcint8", "qint8") else "f32"
+    if weights in ("qcint8", "qint8"):
+        return "qs8"
+    return "f32 convolution" if node.kind != "FullyConnected" and _taps(node) > 1 else "f32"
+
+
+def _taps(node: Node) -> int:
+    """Weights of a convolution per pair of channels."""
+    return int(node.fields["kernel_height"] * node.fields["kernel_width"])
 
 
 def _packed_bytes(graph: XnnpackGraph, node: Node, tiles: Mapping[str, Tile]) -> int:
@@ -146,12 +158,12 @@ def _packed_bytes(graph: XnnpackGraph, node: Node, tiles: Mapping[str, Tile]) ->
     else:
         fields = node.fields
         groups, outputs, inputs = fields["groups"], fields["group_output_channels"], fields["group_input_channels"]
-        kernel = fields["kernel_height"] * fields["kernel_width"]
+        kernel = _taps(node)
     if node.kind == "DepthwiseConv2d":
         channels = _up(groups * outputs, tiles["dw"].columns)
-        return _up(channels * (kernel * (4 if family == "f32" else 1) + (4 if family == "f32" else 8)), LINE)
+        return channels * (kernel + 8 if family == "qs8" else 4 * kernel + 4)
     depth = _up(inputs, tile.depth)
-    if family == "f32":
+    if family.startswith("f32"):
         channel = 4 * depth * kernel + 4
     elif family == "qs8":
         channel = depth * kernel + 8  # bias, scale
