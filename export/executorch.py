@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import executorch.kernels.quantized  # noqa: F401 (registers the out variants of quantized_decomposed)
+import torch
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import (
     EdgeCompileConfig,
@@ -65,8 +66,9 @@ def lower(graphs: Graphs) -> LoweredProgram:
                 _check_inputs(edge.exported_program(name))
             macs = {name: count_macs(edge.exported_program(name).graph_module) for name in graphs}
             state = state_bytes(edge.exported_program(name) for name in graphs)
-            # The fusion turns rounded word embeddings into one operator; it is for nothing else.
-            fusion = any(_calls(graph, "torchao") for graph in graphs.values())
+            # The fusion turns rounded word embeddings into one operator; it is for nothing else, and would widen int4
+            # weights of convolutions.
+            fusion = any(_looks_up_rounded(graph) for graph in graphs.values())
             config = ExecutorchBackendConfig(
                 memory_planning_pass=CallersMemoryPass(),
                 emit_mutable_buffer_names=True,
@@ -105,6 +107,10 @@ def _check_inputs(graph: ExportedProgram) -> None:
         raise EdgekitError(f"the module changes its input '{name}' in place: have it work on {name}.clone().")
 
 
-def _calls(graph: ExportedProgram, namespace: str) -> bool:
-    """Whether a graph calls an operator of a namespace."""
-    return any(getattr(node.target, "namespace", None) == namespace for node in graph.graph.nodes)
+def _looks_up_rounded(graph: ExportedProgram) -> bool:
+    """Whether a graph looks words up in a table that torchao rounded."""
+    return any(
+        node.target is torch.ops.aten.embedding.default
+        and any(getattr(source.target, "namespace", None) == "torchao" for source in node.all_input_nodes)
+        for node in graph.graph.nodes
+    )

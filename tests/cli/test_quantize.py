@@ -27,15 +27,15 @@ def generated_data(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def planted(pump_checkpoint, tmp_path_factory) -> Path:
-    """The pump's model with half of the first layer's features ten thousand times as wide, which the second undoes: the
+    """The pump's model with half of the features of dec1 ten thousand times as wide, which dec2 undoes: the
     same answers in fp32, and int8 between the two loses the other half."""
     checkpoint = load_checkpoint(pump_checkpoint)
     module = checkpoint.module
     with torch.no_grad():
         half = slice(None, None, 2)
-        module.enc1.weight[half] *= 1e4
-        module.enc1.bias[half] *= 1e4
-        module.enc2.weight[:, half] /= 1e4
+        module.dec1.weight[half] *= 1e4
+        module.dec1.bias[half] *= 1e4
+        module.dec2.weight[:, half] /= 1e4
     path = tmp_path_factory.mktemp("planted") / "planted.safetensors"
     save_checkpoint(replace(checkpoint, module=module), path)
     return path
@@ -64,10 +64,10 @@ def test_a_quick_look(quantize, pump_checkpoint):
 def test_sensitivity_is_measured_drawn_and_kept(quantize, planted, tmp_path):
     result = quantize("--sensitivity", "--picture", tmp_path / "picture.png", checkpoint=planted)
     assert result.code == 0
-    assert "sensitivity of stackvae-g: enc2 (2 of " in result.err
+    assert "sensitivity of stackvae-g: latent (2 of " in result.err
     rows = [line.split()[0] for line in result.out.splitlines() if "dB" in line]
     assert rows[0] == "all"
-    assert set(rows[1:3]) == {"enc1", "enc2"}
+    assert set(rows[1:3]) == {"dec1", "dec2"}
     with Image.open(tmp_path / "picture.png") as picture:
         assert picture.width > 800
         assert len(np.unique(np.asarray(picture).reshape(-1, len(picture.getbands())), axis=0)) > 10
@@ -77,7 +77,6 @@ def test_sensitivity_is_measured_drawn_and_kept(quantize, planted, tmp_path):
     kept = json.loads((planted.parent / CACHE).read_text())
     assert found["sensitivity"] == kept["sensitivity"]
     assert {cost["block"] for cost in kept["sensitivity"]["blocks"]} == {
-        "enc1",
         "enc2",
         "latent",
         "mix",
@@ -95,11 +94,11 @@ def test_sensitivity_is_measured_drawn_and_kept(quantize, planted, tmp_path):
 
 @pytest.mark.slow
 def test_a_drop_is_held_by_keeping_what_is_sensitive(cli, planted, tmp_path):
-    """Two of the six blocks: what is between them is rounded with either."""
+    """Two of the five blocks: what is between them is rounded with either."""
     request = ("stackvae-g", "--checkpoint", planted, "--recipe", "int8", "--json")
     found = json.loads(cli("quantize", *request, "--max-drop", "1%", "-q").out)
     mixture = found["mixture"]
-    assert set(mixture["kept"]) >= {"enc1", "enc2"}
+    assert set(mixture["kept"]) >= {"dec1", "dec2"}
     assert [item["holds"] for item in mixture["tries"][:2]] == [False, False]
     assert (found["recipe"], mixture["recipe"]) == ("int8-mixed", "int8-mixed")
     options = ("--device", "linux-x86_64", "--no-native", "-o", tmp_path / "out")
