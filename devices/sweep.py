@@ -44,11 +44,10 @@ class Job:
     arguments: tuple[str, ...]
     files: tuple[Path, ...] = ()
 
-    def key(self, runs: int) -> str:
+    def key(self) -> str:
         """Changes with everything that the result depends on, as far as it is known beforehand."""
         parts = {
             "arguments": self.arguments,
-            "runs": runs,
             "files": [sha256_of(path) if path.is_file() else str(path) for path in self.files],
             "data": os.environ.get("EDGEKIT_DATA", ""),
             "tools": [version(name) for name in ("edgekit", "torch", "executorch", "torchao")],
@@ -68,7 +67,7 @@ def sweep(
     Args:
         jobs: each of another name.
         folder: gets `bundles/` and `results/`.
-        runs: calls that are timed.
+        runs: calls that are timed; another number than before times the same bundles again.
         again: do everything anew.
         on_job: told of each job before it begins, and whether its result is there already.
 
@@ -79,12 +78,14 @@ def sweep(
     results = []
     for job in jobs:
         path = folder / RESULTS / f"{job.name}.json"
-        known = None if again else _known(path, job.key(runs), folder)
-        on_job(job, known is not None)
-        if known is None:
-            known = _do(job, folder, runs)
-            write_text(path, json.dumps(known, indent=2, sort_keys=True) + "\n")
-        results.append(known)
+        known = None if again else _known(path, job.key(), folder)
+        measured = known is not None and (known["bundle"] is None or known["runs"] == runs)
+        on_job(job, measured)
+        result = _export(job, folder) if known is None else known
+        if not measured:
+            result = _measure(result, folder, runs)
+            write_text(path, json.dumps(result, indent=2, sort_keys=True) + "\n")
+        results.append(result)
     return results
 
 
@@ -94,7 +95,7 @@ def _known(path: Path, key: str, folder: Path) -> dict[str, Any] | None:
         return None
     try:
         result = read_json_object(path)
-        if result["key"] != key or not isinstance(result["job"], dict):
+        if result["key"] != key or not isinstance(result["job"], dict) or not isinstance(result["runs"], int):
             return None
         if result["bundle"] is not None:
             Bundle.open(folder / BUNDLES / Path(result["bundle"]["path"]).name)
@@ -103,9 +104,9 @@ def _known(path: Path, key: str, folder: Path) -> dict[str, Any] | None:
     return result
 
 
-def _do(job: Job, folder: Path, runs: int) -> dict[str, Any]:
+def _export(job: Job, folder: Path) -> dict[str, Any]:
     shown = {"name": job.name, "model": job.model, "recipe": job.recipe, "kv": job.kv, "arguments": job.arguments}
-    result: dict[str, Any] = {"job": shown, "key": job.key(runs), "bundle": None, "bench": None, "error": None}
+    result: dict[str, Any] = {"job": shown, "key": job.key(), "bundle": None, "error": None}
     command = [*EDGEKIT, "export", *job.arguments, "-o", str(folder / BUNDLES), "--force", "--json", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == UsageError.exit_code:
@@ -113,12 +114,17 @@ def _do(job: Job, folder: Path, runs: int) -> dict[str, Any]:
     if done.returncode != 0:
         return result | {"error": _reason(done.stderr) or f"its export was ended by signal {-done.returncode}"}
     (row,) = json.loads(done.stdout)["bundles"]
-    result["bundle"] = row | {"path": f"{BUNDLES}/{Path(row['path']).name}"}
+    return result | {"bundle": row | {"path": f"{BUNDLES}/{Path(row['path']).name}"}}
+
+
+def _measure(result: dict[str, Any], folder: Path, runs: int) -> dict[str, Any]:
+    result = result | {"runs": runs, "bench": None}
+    if result["bundle"] is None:
+        return result
     try:
-        result["bench"] = bench(Bundle.open(row["path"], check_files=False), runs)
+        return result | {"bench": bench(Bundle.open(folder / result["bundle"]["path"], check_files=False), runs)}
     except EdgekitError as error:
-        result["error"] = f"not measured: {error}"
-    return result
+        return result | {"error": f"not measured: {error}"}
 
 
 def _reason(stderr: str) -> str:

@@ -58,7 +58,8 @@ def predict(
     steps = timeline(program, device, state, share)
     highest = max(steps, key=lambda step: step.total)
     header = _get_extended_header(data)
-    graph = program.payloads + (header.program_size if header is not None else 0)
+    least = program.payloads + (header.program_size if header is not None else 0)
+    weights = min(sum(program.constants) + program.named, len(data) - least)
     by_method = {}
     for spec in methods:
         alone = timeline(program.only(spec.name), device, state, share)
@@ -74,8 +75,8 @@ def predict(
     }
     end = steps[-1].parts
     return {
-        "weights": len(data) - graph,
-        "graph": graph,
+        "weights": weights,
+        "graph": len(data) - weights,
         "delegate_packed_weights": end["delegate_packed_weights"],
         "delegate_buffers": end["delegate_buffers"],
         "delegate_workspace": end["delegate_workspace"],
@@ -94,7 +95,7 @@ def predict(
 
 def largest_part(memory: Mapping[str, Any]) -> tuple[str, int]:
     """The part of a manifest's memory that is largest at the peak, and its bytes."""
-    name = max(sorted(memory["at_peak"]), key=lambda part: memory["at_peak"][part])
+    name = max(memory["at_peak"], key=lambda part: memory["at_peak"][part])
     return name, memory["at_peak"][name]
 
 

@@ -88,12 +88,14 @@ class ProgramFile:
         methods: in the file's order.
         size: bytes of the file.
         constants: bytes of each constant that kernels read, by its index in tensors.
-        payloads: bytes of what the file holds for its delegates, constants with names apart.
+        named: bytes of all constants that delegates read; some may be the kernels' too, once in the file.
+        payloads: bytes of what the file holds for its delegates beside them.
     """
 
     methods: tuple[MethodFile, ...]
     size: int
     constants: tuple[int, ...]
+    named: int
     payloads: int
 
     def only(self, name: str) -> ProgramFile:
@@ -119,7 +121,8 @@ def read_program(data: bytes) -> ProgramFile:
         graphs = iter(read_graphs(payloads))
         methods = tuple(_method(plan, lambda: next(graphs)) for plan in program.execution_plan)
         constants = tuple(len(buffer.storage) for buffer in program.constant_buffer)
-        return ProgramFile(methods, len(data), constants, sum(map(len, payloads)))
+        named = sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data is not None else 0
+        return ProgramFile(methods, len(data), constants, named, sum(map(len, payloads)))
     except EdgekitError:
         raise
     except Exception as error:  # ExecuTorch's reader ends in many ways on what is no program

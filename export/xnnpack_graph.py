@@ -20,8 +20,18 @@ from edgekit.errors import EdgekitError
 DELEGATE = "XnnpackBackend"
 
 #: Bytes of a number by XNNPACK's name of its type; 4-bit ones are two in a byte.
-BYTES: dict[str, float] = {"fp32": 4, "fp16": 2, "bf16": 2, "qint8": 1, "quint8": 1, "qcint8": 1, "qdint8": 1}
-BYTES |= {"qpint8": 1, "qint32": 4, "qcint32": 4, "int32": 4, "pfp32": 4, "qcint4": 0.5, "qbint4": 0.5}
+BYTES: dict[str, float] = {
+    "fp32": 4,
+    "fp16": 2,
+    "bf16": 2,
+    "qint8": 1,
+    "quint8": 1,
+    "qcint8": 1,
+    "qdint8": 1,
+    "qpint8": 1,
+    "qint32": 4,
+}
+BYTES |= {"qcint32": 4, "int32": 4, "pfp32": 4, "qcint4": 0.5, "qbint4": 0.5}
 
 _EXTERNAL_INPUT, _EXTERNAL_OUTPUT = 1, 2
 #: Limits that are none, which flatc writes and JSON does not have.

@@ -184,7 +184,7 @@ def _indirection_bytes(graph: XnnpackGraph, node: Node, tiles: Mapping[str, Tile
     fields = node.fields
     _, height, width, _ = graph.values[node.outputs[0]].shape
     if node.kind == "StaticResizeBilinear2D":
-        return height * width * (4 * POINTER + 2 * 4)
+        return int(height * width * (4 * POINTER + 2 * 4))
     pooling = "Pooling" in node.kind
     kernel_h, kernel_w = (fields[f"{'pooling' if pooling else 'kernel'}_{side}"] for side in ("height", "width"))
     stride_w = fields["stride_width" if pooling else "subsampling_width"]
@@ -195,10 +195,10 @@ def _indirection_bytes(graph: XnnpackGraph, node: Node, tiles: Mapping[str, Tile
     if node.kind in ("Conv2d", "ConvTranspose2d"):
         tile = tiles[_family(graph, node)]
         zeros = _up(fields["group_input_channels"] * fields["groups"] * 4 + EXTRA, LINE)
-        return POINTER * kernel_h * kernel_w * _up(height * width, tile.rows) + zeros
+        return int(POINTER * kernel_h * kernel_w * _up(height * width, tile.rows) + zeros)
     step = min(stride_w, kernel_w) if fields["dilation_width"] == 1 else kernel_w
     row = kernel_h * kernel_w + (width - 1) * step * kernel_h
-    return POINTER * height * row
+    return int(POINTER * height * row)
 
 
 #: Nodes whose output takes the place of an input that nobody else reads.
@@ -287,7 +287,7 @@ def _place_taken(
     for value in node.inputs:
         root = roots.get(value, value)
         if root in uses and len(readers[value]) == 1 and graph.values[value].nbytes == graph.values[output].nbytes:
-            return root
+            return int(root)
     return None
 
 
@@ -303,7 +303,7 @@ def _node_scratch(
         count = 1
         for size in batch:
             count *= size
-        return count * _up(columns, tiles["f32"].columns) * (4 * depth + 4)
+        return int(count * _up(columns, tiles["f32"].columns) * (4 * depth + 4))
     return 0
 
 
