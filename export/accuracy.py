@@ -8,7 +8,7 @@ from typing import Any
 
 from edgekit.export.recipes import Recipe
 from edgekit.export.verify import OutputError, Sample, compare, gate_failures, significant
-from edgekit.models.metrics import Drop, Extent, Predict, TaskMetrics, samples_of
+from edgekit.models.metrics import Drop, Extent, Metric, Predict, TaskMetrics, samples_of
 from edgekit.models.model import Model
 from edgekit_runtime.tensors import MethodSpec
 
@@ -24,6 +24,7 @@ class Accuracy:
         found: the recipe's.
         allowed: by how much the first metric may be worse, in its unit.
         failures: what misses the gate, a sentence each.
+        agreement: how often the recipe's modules choose what the eager model's choose; None where nothing is chosen.
     """
 
     samples: int
@@ -32,6 +33,7 @@ class Accuracy:
     found: TaskMetrics | None
     allowed: float | None
     failures: list[str]
+    agreement: Metric | None = None
 
     @property
     def loss(self) -> float | None:
@@ -55,6 +57,9 @@ class Accuracy:
                 for eager, found in zip(self.eager.metrics, self.found.metrics, strict=True)
             ]
             assert self.allowed is not None
+            if self.agreement is not None:
+                found = {"eager": 1.0, "program": significant(self.agreement.value)}
+                metrics.append({"name": self.agreement.name, "better": "higher", **found})
             gated = metrics[0] | {
                 "max_drop": significant(self.allowed),
                 "data": self.eager.data,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from edgekit.export.memory import largest_part, memory_parts
 from edgekit.export.mixed import kept_by_model
 from edgekit.export.native_files import missing_for, native_files
 from edgekit.export.operators import indirection
-from edgekit.export.quantized import quantized_graphs
+from edgekit.export.quantized import quantized_graphs, rounds_modules
 from edgekit.export.recipes import Recipe
 from edgekit.models.metrics import Drop, Extent
 from edgekit.models.model import Model
@@ -165,6 +166,8 @@ def export(
             extent,
             max_drop,
         )
+        if rounds_modules(recipe):
+            found = replace(found, agreement=model.agreement(methods))
         fields["accuracy"] = found.to_dict()
         if found.failures and not allow_drop:
             raise GateError(

@@ -52,6 +52,11 @@ def quantized_graphs(
     return quantize(model, graphs, methods, recipe, kept, computes_in_half(device))
 
 
+def rounds_modules(recipe: Recipe) -> bool:
+    """Whether a recipe's numbers are those of the modules that were captured, and not only of their graphs."""
+    return recipe.activations == "int8 dynamic" or recipe.weights == "float32"
+
+
 def torch_predict(model: Model, recipe: Recipe, device: DeviceProfile) -> Predict:
     """The model's methods in a recipe's numbers, run in torch: int8 is computed as fp32 of rounded numbers.
 

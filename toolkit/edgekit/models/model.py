@@ -12,7 +12,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from edgekit.models.kv import KV
-from edgekit.models.metrics import Drop, Predict, TaskMetrics
+from edgekit.models.metrics import Drop, Metric, Predict, TaskMetrics
 from edgekit_runtime.tensors import MethodSpec
 
 #: How the range of an activation is found: by a histogram, which clips what is rare where that costs less; from the
@@ -231,6 +231,14 @@ class Model(ABC):
     def files(self) -> Mapping[str, bytes]:
         """What else the bundle holds, by file name: what the pipeline needs beside the program."""
         return {}
+
+    def agreement(self, methods: Sequence[Method]) -> Metric | None:
+        """How often these methods' modules choose what the reference chooses; None where nothing is chosen.
+
+        Args:
+            methods: their modules rounded by a recipe, and run in torch.
+        """
+        return None
 
     def variations(self) -> tuple[Variation, ...]:
         """What of the export may be made smaller for a memory budget, the least loss first."""

@@ -21,6 +21,7 @@ from edgekit_runtime import generate
 from edgekit_runtime.generate import TextSettings
 from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
+from .agreement import cell_agreement
 from .checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from .config import VARIANTS
 from .data import load_corpus, token_stream
@@ -224,6 +225,14 @@ class SEAOPTModel(Model):
 
     def max_drop(self, recipe: str, kv: KV = "fp32") -> Drop:
         return Drop(MAX_DROPS[recipe] + KV_DROPS[kv], relative=True)
+
+    def agreement(self, methods: Sequence[Method]) -> Metric | None:
+        """Share of the cells that SEA's estimator chooses in the eager model, over rows that have a choice."""
+        extend = methods[0].module
+        tokens = self._tokens(METRIC_TOKENS)
+        if self.reference.sea is None or not isinstance(extend, Extend) or len(tokens) <= self.reference.sea.k_budget:
+            return None
+        return Metric("selected-cell agreement", cell_agreement(extend.device, self.reference, tokens).overlap)
 
     def variations(self) -> tuple[Variation, ...]:
         contexts = [self.context, *(2**power for power in range(20, 0, -1) if LEAST_CONTEXT <= 2**power < self.context)]
