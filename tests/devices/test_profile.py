@@ -173,11 +173,6 @@ def test_missing_table() -> None:
         ('isa = ["neon"]', 'isa = ["neon", "avx2"]', "key 'cpu.isa' is ['neon', 'avx2']: make it a list"),
         ('isa = ["neon"]', 'isa = ["neon", 1]', "key 'cpu.isa' is ['neon', 1]"),
         ('isa = ["neon"]', "isa = []", "key 'kernels' has 'neon', which cpu.isa lacks"),
-        (
-            'default_recipe = "int8"',
-            'default_recipe = "int9"',
-            "'default_recipe' is 'int9': make it one of fp32, int8, int8-dynamic, int4.",
-        ),
         ('architecture = "aarch64"', 'architecture = "armv7"', "key 'architecture' is 'armv7': make it one of"),
         ('operating_system = "linux"', 'operating_system = "android"', "key 'android_api' is missing"),
         ('glibc = "2.31"', 'glibc = "2.31"\nandroid_api = 26', "key 'android_api' does not fit"),

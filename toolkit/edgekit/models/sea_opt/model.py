@@ -229,7 +229,7 @@ class SEAOPTModel(Model):
     def agreement(self, methods: Sequence[Method]) -> Metric | None:
         """Share of the cells that SEA's estimator chooses in the eager model, over rows that have a choice."""
         extend = methods[0].module
-        tokens = self._tokens(METRIC_TOKENS)
+        tokens = self._tokens(min(METRIC_TOKENS, self.context))
         if self.reference.sea is None or not isinstance(extend, Extend) or len(tokens) <= self.reference.sea.k_budget:
             return None
         return Metric("selected-cell agreement", cell_agreement(extend.device, self.reference, tokens).overlap)
