@@ -16,12 +16,13 @@ from edgekit.bundle import Bundle
 from edgekit.devices.profile import load_profile
 from edgekit.errors import UsageError
 from edgekit.export.accuracy import missed
+from edgekit.export.budget import Search
 from edgekit.export.pipeline import bundle_name, export
-from edgekit.export.recipes import change_recipe, choose_recipe
+from edgekit.export.recipes import Recipe, change_recipe, choose_recipe, taken_recipes
 from edgekit.export.verify import eager_outputs
 from edgekit.models.kv import KV
 from edgekit.models.metrics import Predict, TaskMetrics
-from edgekit.models.model import Method, Model, Observer
+from edgekit.models.model import Method, Model, Observer, Request
 from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 Inputs = tuple[Tensor, ...]
@@ -43,6 +44,7 @@ def export_module(
     force: bool = False,
     native: bool = True,
     allow_drop: bool = False,
+    memory_budget: int | None = None,
 ) -> Bundle:
     """Exports a module into `output_dir/NAME-DEVICE-RECIPE` and gives the bundle.
 
@@ -64,20 +66,41 @@ def export_module(
         force: replace the bundle that is there.
         native: carry the runner and the libraries that the device needs, where they can be had.
         allow_drop: write a bundle that misses its accuracy gate, with a warning.
+        memory_budget: bytes that a process may take that runs the bundle; without a recipe, the most exact one that
+            fits is taken.
 
     Raises:
         UsageError: an unknown device or recipe, samples that do not fit, a folder that is not free.
-        GateError: the exported program's answers are too far from the module's, and that is not allowed.
+        GateError: the exported program's answers are too far from the module's, and that is not allowed; or no recipe
+            fits the memory.
         EdgekitError: the module cannot be captured or lowered.
     """
     profile = load_profile(device)
     model = ModuleModel(module, sample_inputs, name, calibration, seed)
     chosen = choose_recipe(recipe, profile.default_recipe, model)
-    chosen = change_recipe(chosen, tuple(keep_fp32), samples, observer)
-    if chosen.calibrated and calibration is None:
-        warnings.warn(f"{chosen.name} is calibrated on random numbers: give real inputs as calibration=.", stacklevel=2)
-    target = Path(output_dir) / bundle_name(model, profile, chosen)
-    bundle = export(model, profile, chosen, target, seed, force, native=native, allow_drop=allow_drop)
+    if recipe is None and memory_budget is not None:
+        if keep_fp32 or samples or observer:
+            raise UsageError("keep_fp32, samples and observer belong to one recipe: name it beside memory_budget.")
+        recipes = taken_recipes(model)
+    else:
+        recipes = (change_recipe(chosen, tuple(keep_fp32), samples, observer),)
+    if calibration is None and any(one.calibrated for one in recipes):
+        warnings.warn("int8 is calibrated on random numbers: give real inputs as calibration=.", stacklevel=2)
+
+    def one(model: Model, recipe: Recipe, most_indirection: int | None = None) -> Bundle:
+        target = Path(output_dir) / bundle_name(model, profile, recipe)
+        return export(
+            *(model, profile, recipe, target, seed, force),
+            native=native,
+            allow_drop=allow_drop,
+            memory_budget=memory_budget,
+            most_indirection=most_indirection,
+        )
+
+    if memory_budget is None:
+        bundle = one(model, recipes[0])
+    else:
+        bundle = Search(lambda request: model, Request(), recipes, memory_budget, one, allow_drop=allow_drop).run()
     if failures := bundle.manifest["accuracy"]["gate"]["failures"]:
         warnings.warn(f"{missed(bundle.name, failures)}.", stacklevel=2)
     return bundle

@@ -261,3 +261,24 @@ def test_a_module_that_calls_our_operators(cli, tmp_path):
     text = cli("inspect", bundle.path).out
     assert "edgekit's operators: edgekit::sparse_topk\n" in text
     assert "Left to portable kernels: nothing\n" in text
+
+
+@pytest.mark.slow
+def test_a_memory_budget_chooses_the_recipe(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(512, 1024), nn.ReLU(), nn.Linear(1024, 64)).eval()
+    inputs = (torch.randn(8, 512),)
+
+    def export(name: str, **limits):
+        return edgekit.export_module(
+            net, inputs, device="linux-x86_64", output_dir=tmp_path, name=name, native=False, allow_drop=True, **limits
+        )
+
+    whole = export("whole", recipe="fp32").manifest["memory"]["peak"]
+    assert export("roomy", memory_budget=whole).manifest["recipe"] == "fp32"
+    tight = export("tight", memory_budget=whole - 500_000).manifest
+    assert tight["recipe"] != "fp32"
+    assert tight["memory"]["peak"] <= whole - 500_000
+    with pytest.raises(edgekit.GateError, match="nothing of tiny fits 1.0 MB: the smallest tried"):
+        export("tiny", memory_budget=1_000_000)
+    assert sorted(path.name.split("-")[0] for path in tmp_path.iterdir()) == ["roomy", "tight", "whole"]

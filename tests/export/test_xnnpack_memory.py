@@ -17,7 +17,7 @@ from edgekit.export.memory import predict
 
 RUNNERS = [Path(folder, "bin/edgekit-run") for folder in edgekit_runtime.__path__]
 RUNNER = next((path for path in RUNNERS if path.exists()), None)
-#: What malloc adds to blocks and pages that it maps, and structures that are not predicted one by one: at most 4 % here.
+#: What malloc adds to blocks and pages that it maps, and structures that are not predicted one by one.
 ROUNDING = 40_000
 
 
