@@ -61,7 +61,7 @@ def test_ranges_reach_the_extremes(model):
     stage = model.device_module.stages[0]
     seen = []
     with torch.no_grad():
-        for (images,) in model.calibration(methods[0], 128):
+        for (images,) in model.calibration(methods[0], model.calibration_samples):
             if model.checkpoint.module.config.plus_plus:
                 background, _ = stage.lowrank(images, None)
                 seen.append(stage.sparse.contrast.entry(images - background))

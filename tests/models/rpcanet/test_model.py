@@ -90,14 +90,14 @@ def test_calibration_and_verification_are_apart_and_repeatable(checkpoint, gener
     for dataset in (None, load_dataset(generated)):
         model = RPCANetModel(checkpoint, dataset, sizes=[(32, 32)], batches=[2])
         (method,) = model.methods()
-        calibration, verification = model.calibration(method, 128), model.verification(method, 2)
+        calibration, verification = model.calibration(method, model.calibration_samples), model.verification(method, 2)
         assert len(calibration) == 8
         assert len(verification) == 2
         seen = {image.numpy().tobytes() for (images,) in calibration for image in images}
         assert not seen & {image.numpy().tobytes() for (images,) in verification for image in images}
         if dataset is not None:
             assert seen <= train
-        again = model.calibration(method, 128)
+        again = model.calibration(method, model.calibration_samples)
         assert all(torch.equal(a[0], b[0]) for a, b in zip(calibration, again, strict=True))
 
 
