@@ -34,6 +34,7 @@ class Job:
         name: of its results; letters, digits and "-".
         model, recipe, kv: as in its row of the table; kv is None for a model without a KV cache.
         arguments: of `edgekit export`, without the folder.
+        rank: of its recipe among the model's, the most exact first.
         files: that the result depends on.
     """
 
@@ -42,7 +43,13 @@ class Job:
     recipe: str
     kv: str | None
     arguments: tuple[str, ...]
+    rank: int = 0
     files: tuple[Path, ...] = ()
+
+    def shown(self) -> dict[str, Any]:
+        """What a result says of it."""
+        names = ("name", "model", "recipe", "kv", "rank", "arguments")
+        return {name: getattr(self, name) for name in names}
 
     def key(self) -> str:
         """Changes with everything that the result depends on, as far as it is known beforehand."""
@@ -83,7 +90,7 @@ def sweep(
         on_job(job, measured)
         result = _export(job, folder) if known is None else known
         if not measured:
-            result = _measure(result, folder, runs)
+            result = _measure(result, folder, runs) | {"job": job.shown()}
             write_text(path, json.dumps(result, indent=2, sort_keys=True) + "\n")
         results.append(result)
     return results
@@ -105,8 +112,7 @@ def _known(path: Path, key: str, folder: Path) -> dict[str, Any] | None:
 
 
 def _export(job: Job, folder: Path) -> dict[str, Any]:
-    shown = {"name": job.name, "model": job.model, "recipe": job.recipe, "kv": job.kv, "arguments": job.arguments}
-    result: dict[str, Any] = {"job": shown, "key": job.key(), "bundle": None, "error": None}
+    result: dict[str, Any] = {"job": job.shown(), "key": job.key(), "bundle": None, "error": None}
     command = [*EDGEKIT, "export", *job.arguments, "-o", str(folder / BUNDLES), "--force", "--json", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == UsageError.exit_code:
@@ -134,7 +140,7 @@ def _reason(stderr: str) -> str:
 
 
 def all_results(folder: Path, jobs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results of these jobs, then the others that the folder has, by name."""
+    """The results of these jobs and of the others that the folder has, by model, the most exact recipe first."""
     mine = list(jobs)
     names = {result["job"]["name"] for result in mine}
     others = []
@@ -142,8 +148,8 @@ def all_results(folder: Path, jobs: Iterable[dict[str, Any]]) -> list[dict[str, 
         if path.stem not in names:
             try:
                 result = read_json_object(path)
-                _ = result["job"]["name"], result["bundle"], result["bench"], result["error"]
+                _ = result["job"]["rank"], result["bundle"], result["bench"], result["error"]
             except (EdgekitError, KeyError, TypeError):
                 continue
             others.append(result)
-    return mine + others
+    return sorted(mine + others, key=lambda result: (result["job"]["model"], result["job"]["rank"]))

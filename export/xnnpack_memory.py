@@ -164,7 +164,8 @@ def _packed_bytes(graph: XnnpackGraph, node: Node, tiles: Mapping[str, Tile]) ->
         return channels * (kernel + 8 if family == "qs8" else 4 * kernel + 4)
     depth = _up(inputs, tile.depth)
     if family.startswith("f32"):
-        channel = 4 * depth * kernel + 4
+        # Halves stay halves; what reads them widens them.
+        channel = (2 if weights.dtype == "fp16" else 4) * depth * kernel + 4
     elif family == "qs8":
         channel = depth * kernel + 8  # bias, scale
     elif family == "qd8":

@@ -17,8 +17,8 @@ from edgekit.export.memory import predict
 
 RUNNERS = [Path(folder, "bin/edgekit-run") for folder in edgekit_runtime.__path__]
 RUNNER = next((path for path in RUNNERS if path.exists()), None)
-#: What malloc adds to blocks and pages that it maps, and structures that are not predicted one by one.
-ROUNDING = 40_000
+#: What malloc adds to blocks and pages that it maps, and structures that are not predicted one by one: bytes, or a share.
+ROUNDING, SHARE = 20_000, 0.04
 
 
 class Linears(nn.Module):
@@ -65,6 +65,7 @@ def counted_and_predicted(bundle: Bundle) -> tuple[dict[str, int], dict[str, int
     ("module", "shape", "recipe"),
     [
         (Linears, (40, 608), "fp32"),
+        (Linears, (40, 608), "fp16"),
         (Linears, (40, 608), "int8"),
         (Linears, (40, 608), "int8-dynamic"),
         (Linears, (40, 608), "int4"),
@@ -89,6 +90,8 @@ def test_packed_weights_and_workspace_are_what_is_counted(tmp_path, module, shap
     kept = parts["delegate_packed_weights"] + parts["delegate_buffers"] + parts["delegate_workspace"]
     found = counted["delegate_packed_weights"] + counted["delegate_workspace"]
     print(recipe, counted, parts)
-    assert kept == pytest.approx(found, abs=ROUNDING)
+    assert kept == pytest.approx(found, abs=ROUNDING, rel=SHARE)
     if module is Linears:
-        assert parts["delegate_packed_weights"] == pytest.approx(counted["delegate_packed_weights"], abs=ROUNDING)
+        assert parts["delegate_packed_weights"] == pytest.approx(
+            counted["delegate_packed_weights"], abs=ROUNDING, rel=SHARE
+        )

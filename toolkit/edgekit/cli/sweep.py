@@ -139,6 +139,7 @@ def _jobs(
                     recipe,
                     kv,
                     (entry.name, *arguments, "--recipe", recipe, *(() if kv is None else ("--kv", kv))),
+                    taken.index(recipe),
                     files,
                 )
             )
