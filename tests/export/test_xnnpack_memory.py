@@ -17,7 +17,7 @@ from edgekit.export.memory import predict
 
 RUNNERS = [Path(folder, "bin/edgekit-run") for folder in edgekit_runtime.__path__]
 RUNNER = next((path for path in RUNNERS if path.exists()), None)
-#: What malloc adds to blocks and pages that it maps, and structures that are not predicted one by one: bytes, or a share.
+#: What malloc adds to blocks and to pages that it maps, and structures that are not predicted: bytes, or a share.
 ROUNDING, SHARE = 20_000, 0.04
 
 
