@@ -154,7 +154,8 @@ class Search:
 
     def _try(self, candidate: Candidate, has_kv: bool, most_indirection: int | None = None) -> Bundle | None:
         text = candidate.text(has_kv) + ("" if most_indirection is None else ", more of edgekit's convolutions")
-        least = max((self._shared(candidate, *other) for other in self._lowered), default=0)
+        others = self._lowered if most_indirection is None else []  # the candidate itself is among them
+        least = max((self._shared(candidate, *other) for other in others), default=0)
         if least > self.budget:
             self.attempts.append(Attempt(text, "too large", least))
             return None

@@ -80,6 +80,24 @@ def test_the_most_exact_recipe_that_fits_is_taken() -> None:
     assert [attempt.largest for attempt in found.attempts] == [("weights", 400), None, ("weights", 100)]
 
 
+def test_convolutions_give_back_what_their_buffers_take_too_much() -> None:
+    found, _ = search(300)
+    asked: list[int | None] = []
+    inner = found.export
+
+    def export(model: Any, recipe: Recipe, most_indirection: int | None) -> Any:
+        asked.append(most_indirection)
+        if most_indirection is None:
+            memory = model.memory(recipe) | {"peak": 350, "at_peak": {"delegate_buffers": 350}}
+            raise OverBudgetError("fake", memory, 300, 120)
+        return inner(model, find_recipe("int8"), None)
+
+    found.export = export
+    found.run()
+    assert asked == [None, 120 - 50]
+    assert [attempt.verdict for attempt in found.attempts] == ["too large", "fits"]
+
+
 def test_what_only_changes_the_speed_comes_first() -> None:
     found, _ = search(510)
     assert str(found.run().path) == "fp32 - 64x64 4"
