@@ -85,10 +85,11 @@ def sweep(
     results = []
     for job in jobs:
         path = folder / RESULTS / f"{job.name}.json"
-        known = None if again else _known(path, job.key(), folder)
+        key = job.key()
+        known = None if again else _known(path, key, folder)
         measured = known is not None and (known["bundle"] is None or known["runs"] == runs)
         on_job(job, measured)
-        result = _export(job, folder) if known is None else known
+        result = _export(job, key, folder) if known is None else known
         if not measured:
             result = _measure(result, folder, runs) | {"job": job.shown()}
             write_text(path, json.dumps(result, indent=2, sort_keys=True) + "\n")
@@ -111,8 +112,8 @@ def _known(path: Path, key: str, folder: Path) -> dict[str, Any] | None:
     return result
 
 
-def _export(job: Job, folder: Path) -> dict[str, Any]:
-    result: dict[str, Any] = {"job": job.shown(), "key": job.key(), "bundle": None, "error": None}
+def _export(job: Job, key: str, folder: Path) -> dict[str, Any]:
+    result: dict[str, Any] = {"job": job.shown(), "key": key, "bundle": None, "error": None}
     command = [*EDGEKIT, "export", *job.arguments, "-o", str(folder / BUNDLES), "--force", "--json", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == UsageError.exit_code:

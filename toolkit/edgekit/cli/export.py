@@ -14,13 +14,16 @@ from edgekit.cli.options import (
     byte_count,
     check_one_model,
     checkpoint_option,
+    data_option,
     evaluate_option,
     force_option,
-    frame_size,
     json_option,
     kv_option,
     name_value_pairs,
+    samples_option,
     seed_option,
+    settings_option,
+    sizes_option,
     variant_option,
     verbosity_options,
 )
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="A module that stays in fp32, or a pattern of names with *; repeatable; --dry-run lists the blocks.",
 )
-@click.option("--samples", type=click.IntRange(1, 65536), help="Inputs per method that calibration sees.")
+@samples_option
 @click.option(
     "--observer",
     type=click.Choice(["histogram", "extremes", "percentile"]),
@@ -53,16 +56,10 @@ if TYPE_CHECKING:
 )
 @variant_option
 @checkpoint_option
-@click.option("--data", type=PATH, metavar="PATH", help="Real data for calibration and for the task metric.")
-@click.option("--size", "sizes", type=frame_size, metavar="HxW", multiple=True, help="A frame size; one method each.")
+@data_option
+@sizes_option
 @click.option("--batch", "batches", type=click.IntRange(1, 65536), multiple=True, help="A batch size; repeatable.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A setting of the model; `edgekit list settings` shows them.",
-)
+@settings_option
 @click.option("-o", "--output-dir", type=PATH, default=Path("bundles"), show_default=True, help="Where bundles go.")
 @seed_option
 @click.option(

@@ -88,6 +88,22 @@ evaluate_option = click.option(
     metavar="quick|all|N",
     help="Task metrics on a few samples of the evaluation set, on all, or on N (images, rows, tokens).",
 )
+data_option = click.option(
+    "--data", type=PATH, metavar="PATH", help="Real data for calibration and for the task metrics."
+)
+samples_option = click.option(
+    "--samples", type=click.IntRange(1, 65536), help="Inputs per method that calibration sees."
+)
+sizes_option = click.option(
+    "--size", "sizes", type=frame_size, metavar="HxW", multiple=True, help="A frame size; one method each."
+)
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the model at export; `edgekit list settings` shows them.",
+)
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 2), default=0, show_default=True, help="For everything random."
 )

@@ -11,12 +11,15 @@ from edgekit.cli.mixing import max_drop_option
 from edgekit.cli.options import (
     PATH,
     checkpoint_option,
+    data_option,
     evaluate_option,
-    frame_size,
     json_option,
     kv_option,
     name_value_pairs,
+    samples_option,
     seed_option,
+    settings_option,
+    sizes_option,
     variant_option,
     verbosity_options,
 )
@@ -35,10 +38,10 @@ if TYPE_CHECKING:
 @kv_option
 @variant_option
 @checkpoint_option
-@click.option("--data", type=PATH, metavar="PATH", help="Real data for calibration and for the task metrics.")
-@click.option("--samples", type=click.IntRange(1, 65536), help="Inputs per method that calibration sees.")
-@click.option("--size", "sizes", type=frame_size, metavar="HxW", multiple=True, help="A frame size.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model, as at export.")
+@data_option
+@samples_option
+@sizes_option
+@settings_option
 @evaluate_option
 @click.option("--sensitivity", is_flag=True, help="Measure what each block costs, rounded alone.")
 @click.option("--by-layer", is_flag=True, help="Take every layer as a block of its own.")

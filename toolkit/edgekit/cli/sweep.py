@@ -11,9 +11,11 @@ from edgekit.cli.options import (
     PATH,
     check_one_model,
     checkpoint_option,
-    frame_size,
+    data_option,
     json_option,
     seed_option,
+    settings_option,
+    sizes_option,
     variant_option,
     verbosity_options,
 )
@@ -33,9 +35,9 @@ if TYPE_CHECKING:
 )
 @variant_option
 @checkpoint_option
-@click.option("--data", type=PATH, metavar="PATH", help="Real data for calibration and for the task metric.")
-@click.option("--size", "sizes", type=frame_size, metavar="HxW", multiple=True, help="A frame size; one method each.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model at export.")
+@data_option
+@sizes_option
+@settings_option
 @click.option("--runs", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Calls that are timed.")
 @click.option("--force", is_flag=True, help="Measure again what DIR has already.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table, for a document.")
