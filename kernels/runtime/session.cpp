@@ -10,9 +10,10 @@
 
 #include "core/bundle.h"
 #include "core/dtype.h"
+#include "core/dynamic_library.h"
 #include "core/heap.h"
 #include "core/turn.h"
-#include "executorch_engine.h"
+#include "engines.h"
 #include "threads.h"
 
 namespace edgekit {
@@ -71,7 +72,7 @@ struct Session::Impl {
         bundle(folder, options.check_files),
         program(bundle.program()),
         task(bundle.task()),
-        engine(make_executorch_engine(bundle, heap)),
+        engine(make_engine(bundle, heap)),
         check_finite(options.check_finite) {
     for (const MethodText &text : program.methods) {
       inputs.push_back(specs_of(text.inputs));
@@ -274,6 +275,13 @@ size_t Session::required_scratch(const char *method) const noexcept {
   for (size_t index = 0; index < impl_->methods.size(); ++index)
     if (std::strcmp(impl_->methods[index].name, method) == 0) return impl_->engine->scratch_of(index);
   return 0;
+}
+
+bool set_library(const char *runtime, const char *file) noexcept {
+  return guarded([&] {
+    set_runtime_library(runtime, file);
+    return true;
+  });
 }
 
 const char *runtime_version() noexcept { return EDGEKIT_VERSION; }

@@ -95,6 +95,11 @@ EDGEKIT_RUNTIME_API bool set_threads(int count) noexcept;
 EDGEKIT_RUNTIME_API bool set_cores(const int *cores, int count) noexcept;
 EDGEKIT_RUNTIME_API int threads() noexcept;
 
+// The file that a runtime ("litert" for .tflite, "onnxruntime" for .onnx) is loaded from when the first program of its
+// format is opened. Otherwise that is what EDGEKIT_LITERT or EDGEKIT_ONNXRUNTIME says, libLiteRt.so or libonnxruntime.so
+// beside this library, or what the system's loader finds.
+EDGEKIT_RUNTIME_API bool set_library(const char *runtime, const char *file) noexcept;
+
 // Where a session's memory comes from; both or neither of the functions.
 struct Allocator {
   void *(*allocate)(void *user, size_t size, size_t alignment) = nullptr;  // nullptr when there is none

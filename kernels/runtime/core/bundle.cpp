@@ -18,6 +18,9 @@ constexpr char kManifest[] = "manifest.json";
 constexpr uint64_t kLargestManifest = 16 << 20;
 // Schemas that this library reads: its own, and the one before, once there is one.
 constexpr int64_t kSchemas[] = {1};
+constexpr const char *kFormats[] = {"pte", "tflite", "onnx"};
+// Tensors of a state are smaller than this, so that sums of their sizes cannot overflow.
+constexpr int64_t kLargestState = int64_t{1} << 40;
 
 Failure changed(const std::string &path) {
   return Failure(format("%s was changed after export: copy the bundle again or export it anew.", path.c_str()));
@@ -62,15 +65,40 @@ void list(const std::string &folder, const std::string &prefix, std::vector<std:
   closedir(opened);
 }
 
+bool is_true(const JsonPart &part, const char *name) { return part.has(name) && part.part(name).value() == true; }
+
 TensorText tensor_text(const JsonPart &part) {
   TensorText text{part.text("name"), part.text("units"), DType::float32, part.integers("shape"), false};
   if (!dtype_of(part.text("dtype"), text.dtype)) throw part.wrong("dtype");
   if (text.shape.size() > kMostDimensions) throw part.wrong("shape");
   for (const int64_t size : text.shape)
     if (size < 0) throw part.wrong("shape");
-  if (part.has("dynamic")) text.dynamic = part.part("dynamic").value() == true;
+  text.dynamic = is_true(part, "dynamic");
   if (text.dynamic && text.shape.empty()) throw part.wrong("dynamic");
   return text;
+}
+
+StateText state_text(const JsonPart &part) {
+  StateText text{part.text("name"), DType::float32, part.integers("shape")};
+  if (!dtype_of(part.text("dtype"), text.dtype)) throw part.wrong("dtype");
+  if (text.shape.size() > kMostDimensions) throw part.wrong("shape");
+  int64_t count = 1;
+  for (const int64_t size : text.shape)
+    if (size < 1 || size > kLargestState || (count *= size) > kLargestState) throw part.wrong("shape");
+  return text;
+}
+
+// A method's states by their places in the program's.
+std::vector<size_t> places_of(const JsonPart &method, const std::vector<StateText> &states) {
+  std::vector<size_t> places;
+  if (!method.has("states")) return places;
+  for (const std::string &name : method.texts("states")) {
+    const auto found =
+        std::find_if(states.begin(), states.end(), [&](const StateText &state) { return state.name == name; });
+    if (found == states.end()) throw method.wrong("states");
+    places.push_back(static_cast<size_t>(found - states.begin()));
+  }
+  return places;
 }
 
 std::vector<TensorText> tensor_texts(const JsonPart &method, const char *name) {
@@ -133,19 +161,34 @@ void Bundle::check_files() const {
   });
 }
 
+size_t StateText::bytes() const {
+  size_t count = size_of(dtype);
+  for (const int64_t size : shape) count *= static_cast<size_t>(size);
+  return count;
+}
+
 ProgramText Bundle::program() const {
-  const std::vector<JsonPart> programs = manifest().parts("programs");
-  for (const JsonPart &part : programs) {
-    if (part.text("format") != "pte") continue;
-    ProgramText program{part.text("file"), part.text("format"), {}, part.texts("operators"), part.texts("delegates"),
-                        part.has("share_packed_weights") && part.part("share_packed_weights").value() == true};
-    if (!manifest().part("files").value().contains(program.file)) throw part.wrong("file");
-    for (const JsonPart &method : part.parts("methods"))
-      program.methods.push_back({method.text("name"), tensor_texts(method, "inputs"), tensor_texts(method, "outputs")});
+  const auto is_listed = [&](const std::string &file) { return manifest().part("files").value().contains(file); };
+  for (const JsonPart &part : manifest().parts("programs")) {
+    ProgramText program{part.text("file"), part.text("format"), {}, part.texts("operators"), part.texts("delegates")};
+    if (std::find(std::begin(kFormats), std::end(kFormats), program.format) == std::end(kFormats)) continue;
+    if (!is_listed(program.file)) throw part.wrong("file");
+    program.share_packed_weights = is_true(part, "share_packed_weights");
+    program.states_in_place = is_true(part, "states_in_place");
+    if (part.has("providers")) program.providers = part.texts("providers");
+    if (part.has("states"))
+      for (const JsonPart &state : part.parts("states")) program.states.push_back(state_text(state));
+    for (const JsonPart &method : part.parts("methods")) {
+      program.methods.push_back({method.text("name"), tensor_texts(method, "inputs"), tensor_texts(method, "outputs"),
+                                 places_of(method, program.states),
+                                 method.has("file") ? method.text("file") : program.file});
+      if (!is_listed(program.methods.back().file)) throw method.wrong("file");
+    }
     if (program.methods.empty()) throw part.wrong("methods");
     return program;
   }
-  throw Failure(format("%s has no program that this library runs: export the bundle again.",
+  throw Failure(format("%s has no program that this library runs: install the edgekit-runtime that fits the edgekit that "
+                       "made the bundle.",
                        path(kManifest).c_str()));
 }
 

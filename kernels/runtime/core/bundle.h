@@ -19,14 +19,32 @@ struct TensorText {
 struct MethodText {
   std::string name;
   std::vector<TensorText> inputs, outputs;
+  // What it takes after its inputs and gives after its outputs, by place in the program's states.
+  std::vector<size_t> states;
+  // Its own program file, where a format has one a method; else the program's.
+  std::string file;
+};
+
+// What methods remember from call to call, in formats whose graphs take it in and give it out. Zeros at first.
+struct StateText {
+  std::string name;
+  DType dtype;
+  std::vector<int64_t> shape;
+
+  size_t bytes() const;
 };
 
 struct ProgramText {
   std::string file, format;
   std::vector<MethodText> methods;
   std::vector<std::string> operators, delegates;
+  std::vector<StateText> states;
+  // Whether a method may be given the same memory for a state that it takes and the same state that it gives.
+  bool states_in_place = false;
+  // What is to run it, the preferred first; where a format leaves the choice.
+  std::vector<std::string> providers;
   // Whether weights of the same bytes are the same to a delegate, wherever they are used.
-  bool share_packed_weights;
+  bool share_packed_weights = false;
 };
 
 class Bundle {
@@ -39,7 +57,7 @@ class Bundle {
   JsonPart manifest() const { return {manifest_, path("manifest.json")}; }
   std::string path(const std::string &file) const { return folder_ + "/" + file; }
   std::string task() const { return manifest().part("pipeline").text("name"); }
-  // The first program of a format that this library runs.
+  // The first program, whose format this library knows.
   ProgramText program() const;
   // Bytes of what methods remember from call to call, 0 if they do not.
   size_t state() const;

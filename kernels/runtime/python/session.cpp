@@ -144,6 +144,9 @@ void bind_session(nb::module_ &module) {
         return std::make_tuple(memory.program, memory.arena, memory.state, memory.scratch, memory.runtime);
       });
   module.def("version", &runtime_version);
+  module.def("set_library", [](const std::string &runtime, const std::string &file) {
+    PythonSession::check(set_library(runtime.c_str(), file.c_str()));
+  });
   module.def("threads", &threads);
   module.def("set_threads", [](int count) { PythonSession::check(set_threads(count)); });
   module.def("set_cores", [](const std::vector<int> &cores) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 from collections.abc import Sequence
@@ -39,6 +40,13 @@ class Memory(NamedTuple):
 #: Operators that ExecuTorch has in its own Python package only, by namespace: the module that registers them.
 _ELSEWHERE = {"llama": "executorch.extension.llm.custom_ops.custom_ops"}
 
+#: By format of a program: the runtime, the package that brings its library, where in it, and the variable that names
+#: another one.
+_LIBRARIES = {
+    "tflite": ("litert", "ai_edge_litert", "libLiteRt.so", "EDGEKIT_LITERT"),
+    "onnx": ("onnxruntime", "onnxruntime", "capi/libonnxruntime.so*", "EDGEKIT_ONNXRUNTIME"),
+}
+
 
 class Session:
     """Runs a bundle's program. Methods share their weights and are loaded when first used.
@@ -57,7 +65,7 @@ class Session:
 
     def __init__(self, path: str | os.PathLike[str], check_files: bool = True, check_finite: bool = True) -> None:
         self.path = Path(path)
-        _import_operators(self.path)
+        _find_runtime(self.path)
         self._native = _native.Session(os.fspath(path), check_files, check_finite)
 
     @cached_property
@@ -152,11 +160,17 @@ class Session:
         raise UsageError(f"there is no method {method!r}; it has {', '.join(spec.name for spec in self.methods)}.")
 
 
-def _import_operators(folder: Path) -> None:
-    """Imports what registers a program's operators where that is possible; what is missing, the session will name."""
+def _find_runtime(folder: Path) -> None:
+    """Finds what a bundle's programs need of other packages; what is missing, the session will name."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        programs = json.loads((folder / "manifest.json").read_bytes())["programs"]
-        namespaces = {name.partition("::")[0] for program in programs for name in program["operators"]}
-        for namespace in namespaces & _ELSEWHERE.keys():
-            with suppress(ImportError):
-                importlib.import_module(_ELSEWHERE[namespace])
+        for program in json.loads((folder / "manifest.json").read_bytes())["programs"]:
+            for namespace in {name.partition("::")[0] for name in program["operators"]} & _ELSEWHERE.keys():
+                with suppress(ImportError):
+                    importlib.import_module(_ELSEWHERE[namespace])
+            if program["format"] in _LIBRARIES:
+                runtime, package, inside, variable = _LIBRARIES[program["format"]]
+                found = importlib.util.find_spec(package)
+                places = found.submodule_search_locations if found is not None else None
+                files = [file for place in places or () for file in sorted(Path(place).glob(inside))]
+                if files and variable not in os.environ:
+                    _native.set_library(runtime, os.fspath(files[0]))
