@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from edgekit.kernels import ops
+from edgekit.kernels import ops, stateless
 from edgekit.kernels.native import ISAS, isa, library_path, load_torch_binding, use_isa
 
 __all__ = ["ISAS", "isa", "library_path", "use_isa"]
 
 ops.define()
+stateless.define()
 load_torch_binding()
