@@ -69,9 +69,11 @@ bool is(const TensorSpec &spec, DType dtype, int rank, bool dynamic) {
 // tokens int64 (T), tokens before these int64, rows int64 (R) -> logits float32 (R, vocabulary)
 void check_method(const Session &session, const TextSettings &settings) {
   const MethodSpec *method = session.find_method(kMethod);
+  const bool several = settings.chunk > 1;
   const bool fits = method != nullptr && method->input_count == 3 && method->output_count == 1 &&
-                    is(method->inputs[0], DType::int64, 1, true) && is(method->inputs[1], DType::int64, 0, false) &&
-                    is(method->inputs[2], DType::int64, 1, true) && is(method->outputs[0], DType::float32, 2, true) &&
+                    is(method->inputs[0], DType::int64, 1, several) && is(method->inputs[1], DType::int64, 0, false) &&
+                    is(method->inputs[2], DType::int64, 1, several) &&
+                    is(method->outputs[0], DType::float32, 2, several) &&
                     method->inputs[0].shape[0] == settings.chunk && method->inputs[2].shape[0] == settings.chunk &&
                     method->outputs[0].shape[0] == settings.chunk &&
                     method->outputs[0].shape[1] == settings.vocabulary;

@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from edgekit.models.kv import KV
 from edgekit.models.metrics import Drop, Metric, Predict, TaskMetrics
-from edgekit_runtime.tensors import MethodSpec
+from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 #: How the range of an activation is found: by a histogram, which clips what is rare where that costs less; from the
 #: smallest and largest value; or from the values that all but a few lie between.
 Observer = Literal["histogram", "extremes", "percentile"]
+#: Where a model's state is: in buffers that calls change; or in tensors that go in and come out, with edgekit's
+#: operators or with torch's own alone.
+StateForm = Literal["buffers", "tensors", "standard"]
 #: Kinds of layers whose weights recipes round.
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
 
@@ -31,12 +34,14 @@ class Method:
         samples: inputs of its shapes, the largest where a dimension is dynamic.
         module: what is captured, where it is not the model's `device_module`.
         reference: what its answers are compared with, where it is not the model's `reference`.
+        states: what `module` takes after its inputs and gives after its outputs, in forms whose state is in tensors.
     """
 
     spec: MethodSpec
     samples: tuple[Tensor, ...]
     module: nn.Module | None = None
     reference: nn.Module | None = None
+    states: tuple[TensorSpec, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,14 @@ class Model(ABC):
     def kv_types(self) -> tuple[KV, ...]:
         """How the KV cache may be stored, the default first; empty for models without one."""
         return ()
+
+    def in_form(self, form: StateForm) -> Model:
+        """The same model with its state elsewhere; itself where it has none.
+
+        Raises:
+            UsageError: a setting of the export does not go with it.
+        """
+        return self
 
     @abstractmethod
     def methods(self, kv: KV = "fp32") -> list[Method]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
 from edgekit.models.kv import KV, KVS
 from edgekit.models.metrics import Drop, Metric, Predict, TaskMetrics
-from edgekit.models.model import RUN_PARTS, Method, Model, Request, Variation, custom_variant
+from edgekit.models.model import RUN_PARTS, Method, Model, Request, StateForm, Variation, custom_variant
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime import generate
@@ -29,6 +30,7 @@ from .opt import OPT
 from .perplexity import chunked_likelihood, likelihood, windows
 from .program import AttentionMaps, DeviceOPT, Extend, Reset, by_token
 from .state import ModelState
+from .stateless import NextToken
 
 #: What verification feeds: a whole chunk, a ragged one of so many tokens, and so many single ones.
 RAGGED, SINGLE = 37, 6
@@ -99,6 +101,7 @@ class SEAOPTModel(Model):
     refused_recipes: Mapping[str, str] = {"int8": "ranges found on some text do not hold for another"}
     quick_samples = METRIC_TOKENS
     has_kv = True
+    form: StateForm = "buffers"
 
     def __init__(
         self,
@@ -147,20 +150,39 @@ class SEAOPTModel(Model):
 
     @property
     def kv_types(self) -> tuple[KV, ...]:
-        return KVS if self.reference.sea is not None else ("fp32",)
+        return KVS if self.reference.sea is not None and self.form != "standard" else ("fp32",)
+
+    def in_form(self, form: StateForm) -> SEAOPTModel:
+        """With its state in tensors it takes one token at a time, and has no `reset`: zeros are the first state."""
+        if form == self.form:
+            return self
+        if self.settings.attention_maps:
+            raise UsageError("--set attention_maps is for .pte bundles: leave it out, or export with --format pte.")
+        other = copy.copy(self)
+        other.form, other.chunk = form, 1
+        return other
 
     def methods(self, kv: KV = "fp32") -> list[Method]:
-        device = DeviceOPT(self.reference, self.context, kv)
         opt, chunk = self.reference.config, self.chunk
-        tokens = TensorSpec("tokens", (chunk,), "int64", "token ids", dynamic=True)
+        several = self.form == "buffers"
+        tokens = TensorSpec("tokens", (chunk,), "int64", "token ids", dynamic=several)
         position = TensorSpec("position", (), "int64", "tokens before these")
-        rows = TensorSpec("rows", (chunk,), "int64", "of tokens after which the next is asked for", dynamic=True)
-        logits = TensorSpec("logits", (chunk, opt.vocab_size), "float32", "logits", dynamic=True)
-        length = TensorSpec("length", (), "int64", "tokens")
+        rows = TensorSpec("rows", (chunk,), "int64", "of tokens after which the next is asked for", dynamic=several)
+        logits = TensorSpec("logits", (chunk, opt.vocab_size), "float32", "logits", dynamic=several)
         samples = torch.arange(chunk) % opt.vocab_size, torch.tensor(0), torch.arange(chunk)
         whole = _WholeSequence(self.reference)
+        extend = MethodSpec("extend", (tokens, position, rows), (logits,))
+        if self.form != "buffers":
+            step = NextToken(self.reference, self.context, kv, self.form)
+            states = tuple(
+                TensorSpec(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+                for name, tensor in step.states.items()
+            )
+            return [Method(extend, samples, step, whole, states)]
+        device = DeviceOPT(self.reference, self.context, kv)
+        length = TensorSpec("length", (), "int64", "tokens")
         methods = [
-            Method(MethodSpec("extend", (tokens, position, rows), (logits,)), samples, Extend(device), whole),
+            Method(extend, samples, Extend(device), whole),
             Method(MethodSpec("reset", (), (length,)), (), Reset(device), Reset(device)),
         ]
         if self.settings.attention_maps and self.reference.sea is not None:
@@ -190,7 +212,7 @@ class SEAOPTModel(Model):
         self, methods: Sequence[Method], count: Callable[[Method], int]
     ) -> Iterator[tuple[Method, tuple[Tensor, ...]]]:
         by_name = {method.spec.name: method for method in methods}
-        lengths = [self.chunk, min(RAGGED, self.chunk - 1), *[1] * SINGLE]
+        lengths = [self.chunk, min(RAGGED, self.chunk - 1), *[1] * SINGLE] if self.chunk > 1 else [1] * RAGGED
         tokens = self._tokens(min(sum(lengths), self.context))
         start = 0
         for length in lengths:
@@ -199,7 +221,8 @@ class SEAOPTModel(Model):
                 rows = torch.unique(torch.tensor([0, len(part) // 2, len(part) - 1]))
                 yield by_name["extend"], (part, torch.tensor(start), rows)
             start += length
-        yield by_name["reset"], ()
+        if "reset" in by_name:
+            yield by_name["reset"], ()
         first = tokens[: min(5, self.chunk)]
         yield by_name["extend"], (first, torch.tensor(0), torch.arange(len(first)))
         if "attention_maps" in by_name:
