@@ -27,7 +27,7 @@ else:
 
 UNKNOWN = "unknown"
 OPERATING_SYSTEMS = ("linux", "android")
-FORMATS = ("pte",)
+FORMATS = ("pte", "tflite", "onnx")
 ISA = {
     "aarch64": ("neon", "dotprod", "fp16", "i8mm", "bf16", "sve", "sve2"),
     "x86_64": ("avx2", "fma", "f16c", "avx512f", "avx512vnni", "avxvnni"),

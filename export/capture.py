@@ -46,7 +46,13 @@ def export_graph(module: nn.Module, method: Method) -> ExportedProgram:
     )
     dynamic = any(spec.dynamic for spec in method.spec.inputs)
     # By position, whatever the module calls them.
-    return torch.export.export(module, method.samples, dynamic_shapes=shapes if dynamic else None)
+    inputs = (*method.samples, *state_zeros(method))
+    return torch.export.export(module, inputs, dynamic_shapes=shapes if dynamic else None)
+
+
+def state_zeros(method: Method) -> tuple[torch.Tensor, ...]:
+    """The first states of a method whose graph takes them in."""
+    return tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in method.states)
 
 
 def _first_line(error: Exception) -> str:

@@ -46,15 +46,28 @@ def check_libraries(files: Mapping[str, Path], device: DeviceProfile) -> None:
 
 
 def check_operators(
-    files: Mapping[str, Path], device: DeviceProfile, operators: Iterable[str], delegates: Iterable[str]
+    files: Mapping[str, Path],
+    device: DeviceProfile,
+    format_name: str,
+    operators: Iterable[str],
+    delegates: Iterable[str],
 ) -> None:
     """Checks that some library has every operator and delegate, by the names that it registers.
+
+    Args:
+        files: of the bundle.
+        device: for the sentence.
+        format_name: of the program; ONNX's operators are all ONNX Runtime's own.
+        operators, delegates: what the program calls; the attributes of a `.tflite`'s custom operators are no part of
+            their names.
 
     Raises:
         EdgekitError: none has; names what is missing.
     """
+    if format_name == "onnx":
+        return
     names = {name for path in files.values() for name in re.findall(rb"[\w.:]+", path.read_bytes())}
-    missing = [name for name in (*operators, *delegates) if name.encode() not in names]
+    missing = [name for name in (*operators, *delegates) if name.partition("?")[0].encode() not in names]
     if missing:
         raise EdgekitError(
             f"no library for {device.name} has {', '.join(missing)}: rewrite the module without, or export it with "

@@ -23,7 +23,8 @@ from edgekit.export.planning import CallersMemoryPass
 from edgekit.export.shared_constants import share_constants
 from edgekit.native_log import captured_stderr
 
-FORMAT = "pte"
+#: The oldest ExecuTorch that runs what is lowered here.
+MINIMUM_RUNTIME = "1.5"
 
 
 @dataclass(frozen=True)

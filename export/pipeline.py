@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,25 +16,25 @@ import edgekit
 from edgekit.bundle import Bundle, check_target, seal, writing
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, GateError, UsageError
-from edgekit.export import executorch, verify
+from edgekit.export import verify
 from edgekit.export.accuracy import eager_metrics, measure_accuracy, missed
 from edgekit.export.carried import check_libraries, check_operators
-from edgekit.export.memory import largest_part, memory_parts
+from edgekit.export.formats import ProgramFormat, check_format
+from edgekit.export.memory import largest_part
 from edgekit.export.mixed import kept_by_model
 from edgekit.export.native_files import missing_for, native_files
-from edgekit.export.operators import indirection
-from edgekit.export.quantized import quantized_graphs, rounds_modules
+from edgekit.export.programs import FinishedProgram, make_program
+from edgekit.export.quantized import rounds_modules
 from edgekit.export.recipes import Recipe
+from edgekit.export.runtime_files import runtime_files
 from edgekit.models.metrics import Drop, Extent
-from edgekit.models.model import Model
+from edgekit.models.model import Method, Model
 from edgekit.report import bytes_text
 from edgekit_runtime import Session
 
 Stage = Literal["capture", "quantize", "lower", "verify", "pack"]
 STAGES: tuple[Stage, ...] = ("capture", "quantize", "lower", "verify", "pack")
 
-PROGRAM_FILE = "program.pte"
-MINIMUM_EXECUTORCH = "1.5"
 #: Below this share of multiply-accumulates in fast kernels the user is warned.
 FAST_SHARE = 0.95
 
@@ -57,22 +57,19 @@ class OverBudgetError(GateError):
         self.indirection = indirection
 
 
-def bundle_name(model: Model, device: DeviceProfile, recipe: Recipe) -> str:
+def bundle_name(model: Model, device: DeviceProfile, recipe: Recipe, form: ProgramFormat = ProgramFormat()) -> str:
     """The name of a bundle's folder."""
     variant = "" if model.variant == "base" else f"-{model.variant}"
-    return f"{model.name}{variant}-{device.name}-{recipe.label}"
+    return f"{model.name}{variant}-{device.name}-{recipe.label}{form.label}"
 
 
-def check_request(device: DeviceProfile, target: Path, force: bool) -> None:
+def check_request(device: DeviceProfile, target: Path, force: bool, form: ProgramFormat = ProgramFormat()) -> None:
     """What can be refused before any work is done.
 
     Raises:
-        UsageError: the device takes none of our formats, or the folder is not free.
+        UsageError: the device does not take the format, its tools are not installed, or the folder is not free.
     """
-    if executorch.FORMAT not in device.formats:
-        raise UsageError(
-            f"{device.name} takes {', '.join(device.formats)}, not {executorch.FORMAT}: choose another device."
-        )
+    check_format(form, device)
     check_target(target, force)
 
 
@@ -91,6 +88,7 @@ def export(
     max_drop: Drop | None = None,
     memory_budget: int | None = None,
     most_indirection: int | None = None,
+    form: ProgramFormat = ProgramFormat(),
 ) -> Bundle:
     """Exports a model into the folder `target`; the bundle is whole or absent.
 
@@ -98,7 +96,7 @@ def export(
     told why if not. With `allow_drop` a bundle that misses its accuracy gate is written all the same: its manifest and
     `say` name what it misses. `extent` is how much of the evaluation set the task metrics are taken on; `max_drop`
     takes the place of what the model allows the recipe. With `memory_budget`, in bytes, what is predicted to take more
-    at its peak is not written; `most_indirection` has `choose_operators` look for less.
+    at its peak is not written; `most_indirection` has `choose_operators` look for less. `form` is the program's format.
 
     Raises:
         OverBudgetError: it takes more.
@@ -106,46 +104,47 @@ def export(
         UsageError: the request makes no sense.
         EdgekitError: a stage failed; the message says which part and what to do.
     """
-    check_request(device, target, force)
+    check_request(device, target, force, form)
+    if memory_budget is not None and form.name != "pte":
+        raise UsageError(
+            f"--memory-budget is for .pte: how much .{form.name} takes is not known beforehand; leave it out."
+        )
     torch.manual_seed(seed)
+    model = model.in_form(form.state_form)
     methods = model.methods(recipe.kv)
-    specs = [method.spec for method in methods]
-    graphs = quantized_graphs(model, methods, recipe, device, on_stage, most_indirection)
-    on_stage("lower")
-    lowered = executorch.lower(graphs)
-    memory = memory_parts(lowered, specs, device, _shares_packed_weights(recipe))
-    if memory_budget is not None and memory["peak"] > memory_budget:
-        raise OverBudgetError(target.name, memory, memory_budget, indirection(graphs))
+    program = make_program(model, methods, recipe, device, form, on_stage, most_indirection)
+    memory = dict(program.memory)
+    if memory_budget is not None:
+        if memory["peak"] > memory_budget:
+            raise OverBudgetError(target.name, memory, memory_budget, program.indirection)
+        memory["budget"] = memory_budget
 
-    carried = _carried(device, lowered, say) if native else {}
+    carried = _carried(device, form, program, say) if native else {}
 
     fields: dict[str, Any] = {
-        "minimum_runtime": {"executorch": MINIMUM_EXECUTORCH},
-        "tools": tool_versions(),
+        "minimum_runtime": dict(program.minimum_runtime),
+        "tools": tool_versions(program.tools),
         "model": model.describe(),
         "device": device.name,
         "recipe": recipe.name,
-        "numbers": _numbers(model, recipe),
+        "numbers": _numbers(model, recipe, form),
         **({"kv": recipe.kv} if model.kv_types else {}),
         "seed": seed,
         "pipeline": model.pipeline(),
         "programs": [
             {
-                "file": PROGRAM_FILE,
-                "format": executorch.FORMAT,
-                "methods": [spec.to_dict() for spec in specs],
-                "operators": list(lowered.operators),
-                "delegates": list(lowered.delegates),
-                "share_packed_weights": _shares_packed_weights(recipe),
-                "delegation": {name: _delegation(count) for name, count in lowered.macs.items()},
+                "file": next(iter(program.files)),
+                "format": form.name,
+                "methods": _methods(methods, program),
+                "processor": program.processor,
+                **program.entry,
             }
         ],
-        "memory": memory if memory_budget is None else memory | {"budget": memory_budget},
+        "memory": memory,
         "accuracy": {},
     }
     with writing(target, force) as folder:
-        (folder / PROGRAM_FILE).write_bytes(lowered.data)
-        for name, content in model.files().items():
+        for name, content in {**program.files, **model.files()}.items():
             (folder / name).write_bytes(content)
         for name, path in carried.items():
             (folder / name).parent.mkdir(exist_ok=True)
@@ -166,7 +165,7 @@ def export(
             extent,
             max_drop,
         )
-        if rounds_modules(recipe):
+        if form.name == "pte" and rounds_modules(recipe):
             found = replace(found, agreement=model.agreement(methods))
         fields["accuracy"] = found.to_dict()
         if found.failures and not allow_drop:
@@ -181,54 +180,52 @@ def export(
     return Bundle.open(target)
 
 
-def _shares_packed_weights(recipe: Recipe) -> bool:
-    """Not where what a delegate packs with weights holds the scales of activations too, because these are fixed."""
-    return recipe.activations != "int8"
-
-
-def tool_versions() -> dict[str, str]:
+def tool_versions(packages: Sequence[str] = ("torch", "executorch", "torchao")) -> dict[str, str]:
     """What made a bundle; the same tools give the same bytes."""
-    tools = {name: version(name) for name in ("torch", "executorch", "torchao")}
+    tools = {name: version(name) for name in packages}
     return {"edgekit": edgekit.__version__, "python": ".".join(platform.python_version_tuple()[:2]), **tools}
 
 
+def _methods(methods: Sequence[Method], program: FinishedProgram) -> list[dict[str, Any]]:
+    """The manifest's methods: what callers see, the states behind them, and their own file where they have one."""
+    first = next(iter(program.files))
+    found = []
+    for method in methods:
+        entry = method.spec.to_dict()
+        if method.states:
+            entry["states"] = [spec.name for spec in method.states]
+        if (file := program.method_files.get(method.spec.name, first)) != first:
+            entry["file"] = file
+        found.append(entry)
+    return found
+
+
 def _carried(
-    device: DeviceProfile, lowered: executorch.LoweredProgram, say: Callable[[str], None]
+    device: DeviceProfile, form: ProgramFormat, program: FinishedProgram, say: Callable[[str], None]
 ) -> Mapping[str, Path]:
     """The native files of a bundle; none, and a reason told, where they cannot be had or do not fit."""
     if reason := missing_for(device):
         say(f"without a runner: {reason}.")
         return {}
-    files = native_files(device.architecture, say)
     try:
+        files = {**native_files(device.architecture, say), **runtime_files(form.name, device.architecture, say)}
         check_libraries(files, device)
     except EdgekitError as error:
         say(f"without a runner: {error}")
         return {}
-    check_operators(files, device, lowered.operators, lowered.delegates)
+    check_operators(files, device, form.name, program.entry["operators"], program.entry["delegates"])
     return files
 
 
-def _numbers(model: Model, recipe: Recipe) -> dict[str, Any]:
+def _numbers(model: Model, recipe: Recipe, form: ProgramFormat) -> dict[str, Any]:
     """How numbers are stored and computed, for the manifest."""
     samples = model.calibration_samples if recipe.samples is None else recipe.samples
+    observer = "moving average of extremes" if form.name == "tflite" else recipe.observer or model.observer
     return {
         "weights": recipe.weights,
         "activations": recipe.activations,
         "samples": samples if recipe.calibrated else None,
-        "observer": (recipe.observer or model.observer) if recipe.calibrated else None,
+        "observer": observer if recipe.calibrated else None,
         "keep_fp32": list(recipe.keep_fp32),
         "kept_by_model": list(kept_by_model(model, recipe)),
-    }
-
-
-def _delegation(count: Any) -> dict[str, Any]:
-    return {
-        "macs": count.total,
-        "delegated_macs": count.delegated,
-        "our_macs": dict(sorted(count.ours.items())),
-        "undelegated_macs": dict(sorted(count.undelegated.items())),
-        "delegated_operators": dict(sorted(count.delegated_operators.items())),
-        "our_operators": dict(sorted(count.our_operators.items())),
-        "undelegated_operators": dict(sorted(count.undelegated_operators.items())),
     }

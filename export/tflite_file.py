@@ -87,14 +87,20 @@ def custom_codes(program: bytes) -> list[str]:
     return sorted({call.name for graph in read_subgraphs(program) for call in graph.operators if call.custom})
 
 
+def constant_bytes(program: bytes) -> int:
+    """Bytes of a program's constants."""
+    return sum(len(buffer.data) for buffer in _read(program).buffers if buffer.data is not None)
+
+
 def align_constants(program: bytes) -> bytes:
     """The program with every constant that a custom operator reads at a multiple of `ALIGNMENT` bytes.
 
     Where no custom operator reads a constant, the program as it is. Otherwise it is written anew, always in the same
-    bytes; a program that was written by this function comes out unchanged.
+    bytes; a program that was written by this function comes out unchanged. Constants that lie behind the flatbuffer, as
+    ai-edge-quantizer puts them, are taken into it: old interpreters do not look there.
 
     Raises:
-        EdgekitError: this is not a `.tflite` program, or one whose constants lie outside of its flatbuffer.
+        EdgekitError: this is not a `.tflite` program, or one that is too large for a flatbuffer.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -108,12 +114,11 @@ def align_constants(program: bytes) -> bytes:
         for place in operator.inputs
         if place >= 0 and model.buffers[graph.tensors[place].buffer].data is not None
     }
-    if not read:
+    if not read and not _has_outside(program):
         return program
-    if any(buffer.offset > 1 for buffer in model.buffers):
+    if len(program) + ALIGNMENT * len(model.buffers) > _LARGEST:
         raise EdgekitError(
-            "a .tflite program with constants outside of its flatbuffer cannot call edgekit's operators: make it "
-            "smaller than 2 GB."
+            "a .tflite program cannot be larger than 2 GB: export a smaller model, or a recipe with integers."
         )
 
     class Aligned(schema.BufferT):  # type: ignore[misc]
@@ -146,11 +151,26 @@ def align_constants(program: bytes) -> bytes:
 
 
 def _read(program: bytes) -> Any:
+    """The program's objects; constants that lie behind the flatbuffer as if they were in it."""
     from ai_edge_litert import schema_py_generated as schema
 
     if program[4:8] != _IDENTIFIER:
         raise EdgekitError("this is no .tflite program: export it again.")
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(program, 0))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(program, 0))
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            if buffer.offset + buffer.size > len(program):
+                raise EdgekitError("this .tflite program is damaged, a constant ends behind the file: export it again.")
+            buffer.data = memoryview(program)[buffer.offset : buffer.offset + buffer.size]
+            buffer.offset = buffer.size = 0
+    return model
+
+
+def _has_outside(program: bytes) -> bool:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(program, 0)
+    return any(model.Buffers(place).Offset() > 1 for place in range(model.BuffersLength()))
 
 
 def _operator(code: Any) -> Operator:

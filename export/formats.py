@@ -1,0 +1,94 @@
+"""Which formats a program can be written in, and what each needs."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Literal
+
+from edgekit.devices.profile import FORMATS, DeviceProfile
+from edgekit.errors import UsageError, unknown_name
+from edgekit.models.model import StateForm
+
+Operators = Literal["edgekit", "builtin"]
+#: What must run a `.tflite` program: the LiteRT of edgekit's own session, or an interpreter of before it.
+Interpreter = Literal["litert", "tflite-runtime-2.14"]
+
+#: By format: the runtime that runs it, and the packages that write it where an extra brings them.
+RUNTIMES = {"pte": "executorch", "tflite": "litert", "onnx": "onnxruntime"}
+_PACKAGES = {
+    "pte": (),
+    "tflite": ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+}
+
+
+@dataclass(frozen=True)
+class ProgramFormat:
+    """How a program is written.
+
+    Attributes:
+        name: "pte" (ExecuTorch), "tflite" (LiteRT) or "onnx".
+        operators: whether the program may call edgekit's operators; in `.onnx` it never does.
+        interpreter: the oldest that must run a `.tflite`.
+    """
+
+    name: str = "pte"
+    operators: Operators = "edgekit"
+    interpreter: Interpreter = "litert"
+
+    @property
+    def label(self) -> str:
+        """What it adds to a bundle's name: "", "-tflite", "-tflite-builtin", "-onnx"."""
+        if self.name == "pte":
+            return ""
+        return f"-{self.name}{'-builtin' if self.name == 'tflite' and self.operators == 'builtin' else ''}"
+
+    @property
+    def state_form(self) -> StateForm:
+        """Where a model's state is."""
+        if self.name == "pte":
+            return "buffers"
+        return "tensors" if self.name == "tflite" and self.operators == "edgekit" else "standard"
+
+
+def find_format(name: str, operators: Operators = "edgekit", interpreter: Interpreter = "litert") -> ProgramFormat:
+    """The format of that name, with options that are for `.tflite` alone.
+
+    Raises:
+        UsageError: unknown, or the options do not go with it.
+    """
+    if name not in FORMATS:
+        raise unknown_name("format", name, list(FORMATS), "edgekit list devices")
+    if name == "pte" and operators == "builtin":
+        raise UsageError("--operators builtin is for --format tflite: ExecuTorch has no such operators; leave it out.")
+    if name != "tflite" and interpreter != "litert":
+        raise UsageError("--interpreter is for --format tflite: leave it out.")
+    return ProgramFormat(name, "builtin" if name == "onnx" else operators, interpreter)
+
+
+def check_format(found: ProgramFormat, device: DeviceProfile) -> None:
+    """Refuses a format that the device does not take, or whose tools are not installed.
+
+    Raises:
+        UsageError: with what to install, or which formats there are.
+    """
+    if found.name not in device.formats:
+        raise UsageError(f"{device.name} takes {', '.join(device.formats)}, not {found.name}: choose another --format.")
+    if lacking := missing_packages(found.name):
+        raise UsageError(
+            f"--format {found.name} needs {', '.join(lacking)}: pip install 'edgekit[{found.name}]' "
+            f"(from a checkout: pip install '.[{found.name}]')."
+        )
+
+
+def missing_packages(name: str) -> list[str]:
+    """The packages that write a format and are not installed, by their modules' names."""
+    return [package for package in _PACKAGES[name] if importlib.util.find_spec(package) is None]
+
+
+def default_format(device: DeviceProfile, task: str) -> str:
+    """The format for a task where the user names none: the device's for it, or its first where the tools of that are
+    not installed."""
+    preferred = device.format_for(task)
+    return device.formats[0] if missing_packages(preferred) else preferred

@@ -1,0 +1,96 @@
+"""What `.tflite` interpreters cannot run, or run wrong without a word: refused before a bundle is made.
+
+Found by running: LiteRT 2.3 resizes by nearest neighbours wrong where the ratio is no whole number, gives zeros as the
+places of a maximum, and forgets buffers that a graph changes. tflite-runtime 2.14 computes linear layers with int8
+weights and activations by their range wrong, and ends with what it does not know.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.fx import Node
+
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.export.capture import Graphs
+from edgekit.export.formats import Interpreter, ProgramFormat
+from edgekit.export.recipes import Recipe
+from edgekit.export.tflite import TFLiteProgram
+
+#: Its name on the command line.
+OLD: Interpreter = "tflite-runtime-2.14"
+#: The newest versions that it has of operators that litert-torch may write in newer ones.
+_NEWEST_VERSION = {"FULLY_CONNECTED": 11, "CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "EMBEDDING_LOOKUP": 3}
+_PLACES = {torch.ops.aten.max_pool2d_with_indices.default, torch.ops.aten.max_pool3d_with_indices.default}
+_NEAREST = "upsample_nearest"
+
+
+def check_recipe(recipe: Recipe, interpreter: Interpreter) -> None:
+    """Refuses recipes that an interpreter computes wrong.
+
+    Raises:
+        UsageError: with the reason.
+    """
+    if interpreter == OLD and recipe.activations == "int8 dynamic":
+        raise UsageError(
+            f"{interpreter} computes {recipe.name} wrong without a word (linear layers with int8 activations by their "
+            f"range): choose --recipe fp32, fp16 or int8, or leave --interpreter out."
+        )
+
+
+def check_graphs(graphs: Graphs) -> None:
+    """Refuses what every `.tflite` interpreter gets wrong.
+
+    Raises:
+        EdgekitError: names the operator and the node.
+    """
+    for method, graph in graphs.items():
+        for buffer in graph.graph_signature.buffers_to_mutate.values():
+            raise EdgekitError(
+                f"method {method!r} changes its buffer '{buffer}', which a .tflite program forgets after each call: "
+                f"take it in and give it out as tensors."
+            )
+        for node in graph.graph.nodes:
+            if node.op == "call_function" and (reason := _wrong(node)) is not None:
+                raise EdgekitError(
+                    f"a .tflite program cannot have {node.target} (node '{node.name}' of method {method!r}): {reason}."
+                )
+
+
+def check_program(program: TFLiteProgram, form: ProgramFormat) -> None:
+    """Refuses what the target's interpreter has not.
+
+    Raises:
+        EdgekitError: names the operator.
+    """
+    if form.operators == "builtin" and program.custom_operators:
+        raise EdgekitError(
+            f"--operators builtin: the model calls {', '.join(program.custom_operators)}, which an unmodified "
+            f"interpreter has not: leave the option out, or rewrite the model without."
+        )
+    if form.interpreter != OLD:
+        return
+    for graph in program.subgraphs:
+        for call in graph.operators:
+            newest = _NEWEST_VERSION.get(call.name)
+            if not call.custom and (call.name.startswith("STABLEHLO_") or (newest and call.version > newest)):
+                raise EdgekitError(
+                    f"{form.interpreter} has no {call.name} of version {call.version} (method {graph.signature!r}): "
+                    f"rewrite the model without, or leave --interpreter out."
+                )
+
+
+def _wrong(node: Node) -> str | None:
+    """Why a node's answer would be wrong."""
+    if node.target in _PLACES:
+        used = any(user.args[1] == 1 for user in node.users if len(user.args) > 1)
+        return "LiteRT gives zeros for the places of the maxima; compute them another way" if used else None
+    if _NEAREST in str(node.target):
+        before, after = node.args[0].meta["val"].shape[2:], node.meta["val"].shape[2:]  # type: ignore[union-attr]
+        if any(large % small for small, large in zip(before, after, strict=True)):
+            sizes = f"{_size(before)} to {_size(after)}"
+            return f"LiteRT takes the wrong neighbours from {sizes}; resize by a whole factor, or bilinearly"
+    return None
+
+
+def _size(shape: torch.Size) -> str:
+    return "x".join(map(str, shape))
