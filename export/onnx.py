@@ -130,7 +130,7 @@ def _converted(graph: ExportedProgram, method: Method, opset: int) -> onnx.Model
             model: ir.Model = program.model
             optimize_ir(model, should_fold=stays)
             move_transposes(model)
-            states = [spec.name for spec in getattr(method, "states", ())]
+            states = [spec.name for spec in method.states]
             name_ends(
                 model,
                 [*(spec.name for spec in method.spec.inputs), *states],
