@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch.export import ExportedProgram
+from torch.fx import Node
 
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, UsageError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT = "onnx"
 
-#: What torch's exporter writes without a conversion.
+#: The oldest that torch's exporter writes, which the most runtimes read.
 DEFAULT_OPSET = 18
 #: Weights that several methods share lie in it.
 WEIGHTS_FILE = "program.weights"
@@ -117,19 +118,22 @@ def _converted(graph: ExportedProgram, method: Method, opset: int) -> onnx.Model
     import onnx_ir
     from onnxscript.optimizer import optimize_ir
 
-    from edgekit.export.onnx_graph import clean, move_transposes, name_ends, stays
+    from edgekit.export.onnx_graph import clean, move_transposes, name_ends, replace_unlisted, stays
 
     name = method.spec.name
     _check_changes(graph, name)
     try:
         with captured_stderr(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(graph, dynamo=True, optimize=False, verbose=False)
+            program = torch.onnx.export(
+                _convertible(graph), dynamo=True, opset_version=opset, optimize=False, verbose=False
+            )
             if program is None:
                 raise EdgekitError("torch's exporter gave nothing.")
             model: ir.Model = program.model
             optimize_ir(model, should_fold=stays)
             move_transposes(model)
+            replace_unlisted(model)
             states = [spec.name for spec in method.states]
             name_ends(
                 model,
@@ -145,6 +149,21 @@ def _converted(graph: ExportedProgram, method: Method, opset: int) -> onnx.Model
     except Exception as error:  # its passes raise many kinds
         raise EdgekitError(f"method {name!r} cannot be written as ONNX: {_reason(error)}") from error
     return proto
+
+
+def _convertible(graph: ExportedProgram) -> ExportedProgram:
+    """The same graph without what torch's exporter stumbles over: whole numbers divided by tensors."""
+    floor_divide = torch.ops.aten.floor_divide.default
+
+    def divide(dividend: torch.Tensor | int, divisor: torch.Tensor) -> torch.Tensor:
+        if isinstance(dividend, torch.Tensor):
+            return NotImplemented
+        result: torch.Tensor = floor_divide(torch.full_like(divisor, dividend), divisor)
+        return result
+
+    if any(node.target is floor_divide and not isinstance(node.args[0], Node) for node in graph.graph.nodes):
+        return graph.run_decompositions({floor_divide: divide})
+    return graph
 
 
 def _check_changes(graph: ExportedProgram, method: str) -> None:

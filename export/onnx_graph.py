@@ -49,6 +49,34 @@ def move_transposes(model: ir.Model) -> None:
         model.graph.remove(node, safe=True)
 
 
+def replace_unlisted(model: ir.Model) -> None:
+    """Says by operators that TensorRT has what it does not have for a type: truth values that are equal, whole numbers
+    that are kept between bounds."""
+    for node in list(model.graph):
+        first = node.inputs[0] if node.inputs else None
+        if node.domain or first is None:
+            continue
+        if node.op_type == "Equal" and first.dtype == ir.DataType.BOOL:
+            _replace(model, node, [("Xor", [node.inputs[1]]), ("Not", [])])
+        elif node.op_type == "Clip" and first.dtype in (ir.DataType.INT32, ir.DataType.INT64):
+            bounds = zip(("Max", "Min"), node.inputs[1:], strict=False)
+            steps = [(operator, [bound]) for operator, bound in bounds if bound is not None]
+            _replace(model, node, steps or [("Identity", [])])
+
+
+def _replace(model: ir.Model, node: ir.Node, steps: Sequence[tuple[str, list[ir.Value | None]]]) -> None:
+    """Puts a chain of operators in a node's place; each takes what the one before gave, then its other inputs."""
+    old, value, chain = node.outputs[0], node.inputs[0], []
+    for place, (operator, others) in enumerate(steps):
+        last = place + 1 == len(steps)
+        name = node.name if last else f"{node.name}_{operator.lower()}"
+        chain.append(ir.node(operator, [value, *others], name=name))
+        value = chain[-1].outputs[0]
+        value.name = old.name if last else f"{old.name}_{operator.lower()}"
+        value.shape, value.dtype = old.shape, old.dtype
+    ir.convenience.replace_nodes_and_values(model.graph, node, [node], chain, [old], [value])
+
+
 def name_ends(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Names a graph's inputs and outputs; what inside has one of these names gets another one."""
     graph = model.graph
