@@ -12,12 +12,13 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from edgekit.devices.tensorrt import known_versions, load_tensorrt
 from edgekit.errors import EdgekitError, UsageError, unknown_name
 
 if sys.version_info >= (3, 11):
@@ -78,12 +79,14 @@ class GpuProfile:
         compute_capability: "8.7" stands for sm_87.
         cuda: CUDA version of the device's software.
         jetpack: JetPack version that brings it, on Jetson only.
+        tensorrt: TensorRT version that programs in ONNX are for; None where the device has none.
     """
 
     name: str
     compute_capability: str
     cuda: str
     jetpack: str | None = None
+    tensorrt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ class DeviceProfile:
         gpu: the CUDA GPU, if there is one.
         glibc: lowest glibc version on the device, such as "2.35" (Linux only).
         android_api: lowest Android API level (Android only).
+        preferred_formats: by task, the format of its programs where that is not the first of `formats`.
+        opset: of ONNX that programs are written in; None for edgekit's own.
     """
 
     name: str
@@ -119,6 +124,12 @@ class DeviceProfile:
     gpu: GpuProfile | None = None
     glibc: str | None = None
     android_api: int | None = None
+    preferred_formats: Mapping[str, str] = field(default_factory=dict, hash=False)
+    opset: int | None = None
+
+    def format_for(self, task: str) -> str:
+        """The format of a task's programs where the user names none."""
+        return self.preferred_formats.get(task, self.formats[0])
 
 
 def load_profile(name: str) -> DeviceProfile:
@@ -185,11 +196,28 @@ def parse_profile(text: str, origin: str) -> DeviceProfile:
         gpu=_gpu(table.table("gpu", GpuProfile)) if "gpu" in values else None,
         glibc=None if on_android else table.text("glibc", _VERSION),
         android_api=table.whole("android_api") if on_android else None,
+        preferred_formats=table.words("preferred_formats", FORMATS) if "preferred_formats" in values else {},
+        opset=table.whole("opset") if "opset" in values else None,
     )
+    _check_onnx(table, profile)
     for kernel in profile.kernels:
         if kernel != "scalar" and kernel not in profile.cpu.isa:
             raise table.error("kernels", f"has {kernel!r}, which cpu.isa lacks: add it there or remove it here.")
     return profile
+
+
+def _check_onnx(table: _Table, profile: DeviceProfile) -> None:
+    """Whether formats that are preferred are taken, and what TensorRT reads fits."""
+    for task, name in profile.preferred_formats.items():
+        if name not in profile.formats:
+            raise table.error("preferred_formats", f"has {name!r} for {task}, which formats lacks: add it there.")
+    if profile.opset is not None and profile.gpu is not None and profile.gpu.tensorrt is not None:
+        limits = load_tensorrt(profile.gpu.tensorrt)
+        if not limits.oldest_opset <= profile.opset <= limits.newest_opset:
+            raise table.error(
+                "opset",
+                f"is {profile.opset}: TensorRT {limits.version} takes {limits.oldest_opset} to {limits.newest_opset}.",
+            )
 
 
 def _gpu(table: _Table) -> GpuProfile:
@@ -198,6 +226,7 @@ def _gpu(table: _Table) -> GpuProfile:
         compute_capability=table.text("compute_capability", _VERSION),
         cuda=table.text("cuda", _VERSION),
         jetpack=table.text("jetpack", _VERSION) if "jetpack" in table.values else None,
+        tensorrt=table.choice("tensorrt", known_versions()) if "tensorrt" in table.values else None,
     )
 
 
@@ -235,15 +264,15 @@ class _Table:
         self.values = values
         self._origin = origin
         self._prefix = prefix
-        known = [field.name for field in fields(kind)]
+        known = [entry.name for entry in fields(kind)]
         for key in values:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
                 remedy = f"did you mean {prefix + near[0]!r}?" if near else f"the keys are {', '.join(known)}."
                 raise self.error(key, f"is unknown: {remedy}")
-        for field in fields(kind):
-            if field.default is MISSING and field.name not in values:
-                raise self.error(field.name, "is missing: add it.")
+        for entry in fields(kind):
+            if entry.default is MISSING and entry.default_factory is MISSING and entry.name not in values:
+                raise self.error(entry.name, "is missing: add it.")
 
     def error(self, key: str, complaint: str) -> EdgekitError:
         """An error that names the file and the key and ends with the complaint, which says what to do."""
@@ -288,6 +317,13 @@ class _Table:
         if not isinstance(value, list) or len(value) < least or not all(v in allowed for v in value):
             raise self._wrong(key, f"a list of some of {', '.join(allowed)}")
         return tuple(value)
+
+    def words(self, key: str, allowed: Sequence[str]) -> dict[str, str]:
+        """A table of such texts by names."""
+        value = self.values[key]
+        if not isinstance(value, dict) or not all(word in allowed for word in value.values()):
+            raise self._wrong(key, f"a table, written [{key}], each one of {', '.join(allowed)}")
+        return dict(value)
 
     def whole(self, key: str, otherwise: str = "") -> int:
         """A whole number above 0; `otherwise` is what else the error message should offer."""

@@ -105,6 +105,7 @@ def quantize(
     recipe: Recipe,
     kept: Sequence[str] | None = None,
     in_half: bool = False,
+    standard: bool = False,
 ) -> dict[str, ExportedProgram]:
     """The graphs in a recipe's numbers; where nothing is to be changed they come back as they are.
 
@@ -115,6 +116,8 @@ def quantize(
         recipe: any.
         kept: names of the submodules that stay in fp32; None for the model's own.
         in_half: whether fp16 may compute in half precision; else it only stores.
+        standard: for programs that know standard operators only, and may run on a GPU: int8 activations are symmetric
+            about 0, and fp16 stores weights of every kind of layer, with a plain change of type before it.
     """
     kept = model.keep_fp32 if kept is None else kept
     quantized = {}
@@ -122,17 +125,19 @@ def quantize(
         captured = graphs[method.spec.name]
         graph = captured.module()
         if recipe.calibrated:
-            graph = _calibrated(model, method, graph, recipe, kept)
-        changed = narrow_weights(graph, recipe, kept, in_half) or recipe.calibrated
+            graph = _calibrated(model, method, graph, recipe, kept, standard)
+        changed = narrow_weights(graph, recipe, kept, in_half, standard) or recipe.calibrated
         quantized[method.spec.name] = export_graph(graph, method) if changed else captured
     return quantized
 
 
-def _calibrated(model: Model, method: Method, graph: GraphModule, recipe: Recipe, kept: Sequence[str]) -> GraphModule:
+def _calibrated(
+    model: Model, method: Method, graph: GraphModule, recipe: Recipe, kept: Sequence[str], symmetric: bool
+) -> GraphModule:
     """A graph in static int8."""
     quantizer = (
         XNNPACKQuantizer()
-        .set_global(_configuration(recipe.observer or model.observer))
+        .set_global(_configuration(recipe.observer or model.observer, symmetric))
         .set_filter_function(lambda node: not inside(node, kept))
     )
     prepared = prepare_pt2e(graph, quantizer)
@@ -171,11 +176,16 @@ def _shapes(tensors: Sequence[torch.Tensor]) -> str:
     )
 
 
-def _configuration(observer: Observer) -> QuantizationConfig:
-    """int8 weights per output channel and int8 activations per tensor, with the range that an observer finds."""
+def _configuration(observer: Observer, symmetric: bool) -> QuantizationConfig:
+    """int8 weights per output channel and int8 activations per tensor, with the range that an observer finds.
+
+    With `symmetric` the zero point of activations is 0, as TensorRT has it.
+    """
     configuration = get_symmetric_quantization_config(is_per_channel=True)
-    if observer == "histogram":
-        return configuration
-    kind = {"extremes": MinMaxObserver, "percentile": PercentileObserver}[observer].with_args(eps=SMALLEST_SCALE)
-    activation = replace(configuration.input_activation, observer_or_fake_quant_ctr=kind)
+    activation = configuration.input_activation
+    if symmetric:
+        activation = replace(activation, qscheme=torch.per_tensor_symmetric)
+    if observer != "histogram":
+        kind = {"extremes": MinMaxObserver, "percentile": PercentileObserver}[observer].with_args(eps=SMALLEST_SCALE)
+        activation = replace(activation, observer_or_fake_quant_ctr=kind)
     return replace(configuration, input_activation=activation, output_activation=activation)

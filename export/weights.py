@@ -27,6 +27,15 @@ from edgekit.export.recipes import Recipe
 GROUP = 32
 
 _ATEN, _QUANTIZED = torch.ops.aten, torch.ops.quantized_decomposed
+#: Layers with weights, which are their second argument.
+_LAYERS = (
+    _ATEN.linear.default,
+    _ATEN.conv1d.default,
+    _ATEN.conv2d.default,
+    _ATEN.conv2d.padding,
+    _ATEN.conv_transpose1d.default,
+    _ATEN.conv_transpose2d.input,
+)
 #: Operators of one tensor that give the same bits before and after a change of precision.
 _EXACT = {
     _ATEN.relu.default,
@@ -47,7 +56,9 @@ def computes_in_half(device: DeviceProfile) -> bool:
     return needed <= set(device.cpu.isa)
 
 
-def narrow_weights(graph: GraphModule, recipe: Recipe, kept: Sequence[str], in_half: bool) -> bool:
+def narrow_weights(
+    graph: GraphModule, recipe: Recipe, kept: Sequence[str], in_half: bool, standard: bool = False
+) -> bool:
     """Stores a graph's weights as a recipe says, in place; gives whether anything changed.
 
     Args:
@@ -55,6 +66,8 @@ def narrow_weights(graph: GraphModule, recipe: Recipe, kept: Sequence[str], in_h
         recipe: whose dtype weights get.
         kept: submodules that stay in fp32.
         in_half: whether the device's CPU computes in half precision.
+        standard: whether the program is of standard operators only; its float16 weights of every kind of layer are
+            widened by a change of type, and what runs it decides what is computed in which precision.
 
     Raises:
         EdgekitError: a weight is beyond float16's range.
@@ -63,7 +76,10 @@ def narrow_weights(graph: GraphModule, recipe: Recipe, kept: Sequence[str], in_h
     if recipe.weights in _STORED:
         store = _STORED[recipe.weights]
         narrowed[torch.ops.edgekit.conv2d.default] = lambda graph, node: store(graph, node, 1)
-    if recipe.weights == "float16":
+    if recipe.weights == "float16" and standard:
+        narrowed |= dict.fromkeys(_LAYERS, lambda graph, node: _float16(graph, node, 1))
+        narrowed[_ATEN.embedding.default] = _embedding_in_half
+    elif recipe.weights == "float16":
         narrowed[_ATEN.linear.default] = _linear_in_half if in_half else _linear_widened
         narrowed[_ATEN.embedding.default] = _embedding_in_half
     replaced: set[Any] = set()
@@ -78,7 +94,7 @@ def narrow_weights(graph: GraphModule, recipe: Recipe, kept: Sequence[str], in_h
         narrowed[node.target](graph, node)
     if not replaced:
         return False
-    if recipe.weights == "float16":
+    if recipe.weights == "float16" and not standard:
         _join_halves(graph)
     graph.graph.eliminate_dead_code()
     for target in replaced - {node.target for node in graph.graph.nodes if node.op == "get_attr"}:

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
@@ -16,6 +17,7 @@ namespace edgekit {
 namespace {
 
 std::shared_mutex pool;
+std::atomic<unsigned> changes{0};
 
 int usable_cores() {
   cpu_set_t cores;
@@ -31,6 +33,8 @@ std::unique_lock<std::shared_mutex> claim_pool() {
 
 }  // namespace
 
+unsigned thread_changes() { return changes; }
+
 Running::Running() { pool.lock_shared(); }
 
 Running::~Running() { pool.unlock_shared(); }
@@ -39,6 +43,7 @@ bool set_threads(int count) noexcept {
   return guarded([&] {
     if (count < 0) throw UsageFailure(format("%d threads: give 1 or more, or 0 for one a core.", count));
     const auto lock = claim_pool();
+    ++changes;
     set_pool_threads(count == 0 ? usable_cores() : count);
     return true;
   });
@@ -58,6 +63,7 @@ bool set_cores(const int *cores, int count) noexcept {
     // New threads stand where the one stands that makes them, which works in the pool too and so stays there.
     if (sched_getaffinity(0, sizeof before, &before) != 0 || sched_setaffinity(0, sizeof wanted, &wanted) != 0)
       throw UsageFailure(format("this process may not run on those cores (%s).", std::strerror(errno)));
+    ++changes;
     set_pool_threads(count);
     return true;
   });

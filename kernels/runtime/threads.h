@@ -12,4 +12,7 @@ class Running {
   Running &operator=(const Running &) = delete;
 };
 
+// How often the threads were changed so far: what was made with those of before is made anew.
+unsigned thread_changes();
+
 }  // namespace edgekit

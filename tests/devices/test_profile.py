@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.devices.profile import DeviceProfile, GpuProfile, list_profiles, load_profile, parse_profile
+from edgekit.devices.tensorrt import known_versions, load_tensorrt
 from edgekit.errors import EdgekitError, UsageError
 
 BOARD = """\
@@ -167,9 +168,18 @@ def test_missing_table() -> None:
         ("clock_ghz = 1.8", "clock_ghz = -1.8", "key 'cpu.clock_ghz' is -1.8: make it a number above 0"),
         # 2.30 as a number would be read as 2.3, another version
         ('glibc = "2.31"', "glibc = 2.30", "key 'glibc' is 2.3: make it a version in quotes"),
-        ('formats = ["pte"]', 'formats = "pte"', "key 'formats' is 'pte': make it a list of some of pte."),
+        (
+            'formats = ["pte"]',
+            'formats = "pte"',
+            "'formats' is 'pte': make it a list of some of pte, tflite, onnx.",
+        ),
         ('formats = ["pte"]', "formats = []", "key 'formats' is []"),
-        ('formats = ["pte"]', 'formats = ["onnx"]', "key 'formats' is ['onnx']"),
+        ('formats = ["pte"]', 'formats = ["ptx"]', "key 'formats' is ['ptx']"),
+        (
+            'default_recipe = "int8"',
+            'default_recipe = "int8"\nopset = "18"',
+            "key 'opset' is '18': make it a whole number",
+        ),
         ('isa = ["neon"]', 'isa = ["neon", "avx2"]', "key 'cpu.isa' is ['neon', 'avx2']: make it a list"),
         ('isa = ["neon"]', 'isa = ["neon", 1]', "key 'cpu.isa' is ['neon', 1]"),
         ('isa = ["neon"]', "isa = []", "key 'kernels' has 'neon', which cpu.isa lacks"),
@@ -190,6 +200,44 @@ def test_gpu_without_jetpack() -> None:
     gpu = parse_profile(BOARD + GPU, "board.toml").gpu
     assert gpu == GpuProfile(name="RTX 2000", compute_capability="8.9", cuda="12.6", jetpack=None)
     assert "key 'gpu.cuda' is 12.6" in complaint('cuda = "12.6"', "cuda = 12.6", BOARD + GPU)
+
+
+def test_tensorrt_of_a_board() -> None:
+    board = BOARD + GPU + 'tensorrt = "10.3"\n'
+    gpu = parse_profile(board, "board.toml").gpu
+    assert gpu is not None
+    assert gpu.tensorrt == "10.3"
+    assert "key 'gpu.tensorrt' is '5.1': make it one of 10.3." in complaint('"10.3"', '"5.1"', board)
+    opset = board.replace('default_recipe = "int8"', 'default_recipe = "int8"\nopset = 18')
+    assert parse_profile(opset, "board.toml").opset == 18
+    assert "key 'opset' is 23: TensorRT 10.3 takes 9 to 19." in complaint("opset = 18", "opset = 23", opset)
+
+
+def test_what_tensorrt_takes() -> None:
+    for version in known_versions():
+        limits = load_tensorrt(version)
+        assert limits.version == version
+        assert limits.oldest_opset < limits.newest_opset
+        assert {"Conv", "MatMul", "TopK", "Where", "QuantizeLinear", "DequantizeLinear"} <= set(limits.elements)
+        assert "DynamicQuantizeLinear" not in limits.elements
+        assert set().union(*limits.elements.values()) == {
+            *("float32", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool")
+        }
+    assert load_profile("jetson").gpu == load_profile("jetson-orin-nano").gpu
+
+
+def test_a_task_may_have_a_format_of_its_own() -> None:
+    jetson = load_profile("jetson")
+    assert (jetson.format_for("segment"), jetson.format_for("generate_text")) == ("onnx", "pte")
+    board = (
+        BOARD.replace('formats = ["pte"]', 'formats = ["pte", "tflite"]')
+        + '\n[preferred_formats]\nsegment = "tflite"\n'
+    )
+    assert parse_profile(board, "board.toml").format_for("segment") == "tflite"
+    assert "key 'preferred_formats' has 'tflite' for segment, which formats lacks" in complaint(
+        '["pte", "tflite"]', '["pte"]', board
+    )
+    assert "make it a table, written [preferred_formats]" in complaint('segment = "tflite"', "segment = 1", board)
 
 
 def test_whole_numbers_do_for_figures() -> None:

@@ -50,6 +50,8 @@ void make_folders_of(const std::string &path) {
 
 }  // namespace
 
+void make_folders(const std::string &folder) { make_folders_of(folder + "/"); }
+
 bool is_file(const std::string &path) {
   struct stat found;
   return stat(path.c_str(), &found) == 0 && S_ISREG(found.st_mode);

@@ -12,6 +12,9 @@ bool is_folder(const std::string &path);
 bool is_link(const std::string &path);
 uint64_t file_size(const std::string &path);
 
+// A folder and those that it lies in, where they are not there yet.
+void make_folders(const std::string &folder);
+
 // A file's bytes; `what` begins the sentence when it cannot be read. At most `most` bytes are taken.
 std::string read_file(const std::string &path, uint64_t most);
 
