@@ -52,6 +52,10 @@ class ProgramFormat:
         return "tensors" if self.name == "tflite" and self.operators == "edgekit" else "standard"
 
 
+#: ExecuTorch's, with edgekit's operators.
+PTE = ProgramFormat()
+
+
 def find_format(name: str, operators: Operators = "edgekit", interpreter: Interpreter = "litert") -> ProgramFormat:
     """The format of that name, with options that are for `.tflite` alone.
 

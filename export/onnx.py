@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
-FORMAT = "onnx"
+#: The oldest ONNX Runtime that reads opset 18; its C interface has all that the session calls.
+MINIMUM_RUNTIME = "1.14"
 
 #: The oldest that torch's exporter writes, which the most runtimes read.
 DEFAULT_OPSET = 18

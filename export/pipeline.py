@@ -19,7 +19,7 @@ from edgekit.errors import EdgekitError, GateError, UsageError
 from edgekit.export import verify
 from edgekit.export.accuracy import eager_metrics, measure_accuracy, missed
 from edgekit.export.carried import check_libraries, check_operators
-from edgekit.export.formats import ProgramFormat, check_format
+from edgekit.export.formats import PTE, ProgramFormat, check_format
 from edgekit.export.memory import largest_part
 from edgekit.export.mixed import kept_by_model
 from edgekit.export.native_files import missing_for, native_files
@@ -57,13 +57,13 @@ class OverBudgetError(GateError):
         self.indirection = indirection
 
 
-def bundle_name(model: Model, device: DeviceProfile, recipe: Recipe, form: ProgramFormat = ProgramFormat()) -> str:
+def bundle_name(model: Model, device: DeviceProfile, recipe: Recipe, form: ProgramFormat = PTE) -> str:
     """The name of a bundle's folder."""
     variant = "" if model.variant == "base" else f"-{model.variant}"
     return f"{model.name}{variant}-{device.name}-{recipe.label}{form.label}"
 
 
-def check_request(device: DeviceProfile, target: Path, force: bool, form: ProgramFormat = ProgramFormat()) -> None:
+def check_request(device: DeviceProfile, target: Path, force: bool, form: ProgramFormat = PTE) -> None:
     """What can be refused before any work is done.
 
     Raises:
@@ -88,7 +88,7 @@ def export(
     max_drop: Drop | None = None,
     memory_budget: int | None = None,
     most_indirection: int | None = None,
-    form: ProgramFormat = ProgramFormat(),
+    form: ProgramFormat = PTE,
 ) -> Bundle:
     """Exports a model into the folder `target`; the bundle is whole or absent.
 

@@ -55,10 +55,7 @@ def make_program(
     recipe: Recipe,
     device: DeviceProfile,
     form: ProgramFormat,
-    on_stage: #: How to build engines of TensorRT without ONNX Runtime.
-TRTEXEC_FILE = "trtexec.txt"
-
-OnStage = lambda stage: None,
+    on_stage: OnStage = lambda stage: None,
     most_indirection: int | None = None,
 ) -> FinishedProgram:
     """Captures, quantizes and lowers.
@@ -126,7 +123,7 @@ def _tflite(
     on_stage: OnStage,
     most_indirection: int | None,
 ) -> FinishedProgram:
-    from edgekit.export import tflite, tflite_quantize, tflite_interpreters
+    from edgekit.export import tflite, tflite_interpreters, tflite_quantize
 
     tflite_interpreters.check_recipe(recipe, form.interpreter)
     kept = kept_modules(model, methods, recipe)

@@ -1,7 +1,7 @@
 """The libraries of others that a bundle carries beside edgekit's own: LiteRT's, and ONNX Runtime's.
 
-For this machine's architecture they come with the installed package; for another one with that package's wheel, which is
-downloaded once a version and kept in the user's cache.
+For this machine's architecture they come with the installed package; for another one with that package's wheel, which
+is downloaded once a version and kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def _downloaded(library: RuntimeLibrary, architecture: str, say: Callable[[str],
         wheels = list(Path(scratch).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             raise EdgekitError(
-                f"pip cannot download {library.package} {wanted} for {architecture} (is there a network?): export there, "
-                f"or put {library.name} beside the bundle's other libraries yourself."
+                f"pip cannot download {library.package} {wanted} for {architecture} (is there a network?): export "
+                f"there, or put {library.name} beside the bundle's other libraries yourself."
             )
         unpacked = Path(scratch, "unpacked")
         with zipfile.ZipFile(wheels[0]) as wheel:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from edgekit.errors import EdgekitError
 from edgekit.export.capture import Graphs, state_zeros
 from edgekit.export.tflite_file import Subgraph, align_constants, constant_bytes, read_subgraphs
@@ -53,9 +52,10 @@ def convert(graphs: Graphs, methods: Sequence[Method]) -> bytes:
     Raises:
         EdgekitError: litert-torch cannot convert a graph.
     """
-    register_lowerings()
     with quiet():
         import litert_torch
+
+        register_lowerings()
 
         converter = None
         for method in methods:

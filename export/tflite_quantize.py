@@ -39,7 +39,8 @@ def quantize(
     """
     if recipe.observer not in (None, "extremes"):
         raise UsageError(
-            f"--observer {recipe.observer} is not for .tflite: its ranges are a moving average of extremes; leave it out."
+            f"--observer {recipe.observer} is not for .tflite, whose ranges are a moving average of extremes: leave it "
+            f"out."
         )
     if recipe.weights == "float32":
         return program
@@ -128,8 +129,8 @@ def _grouped(program: bytes) -> list[str]:
                 found.append(f"^{re.escape(get_op_scope(operator, graph.tensors))}$")
     if not found:
         raise EdgekitError(
-            f"no linear layer of this program has rows of whole groups of {GROUP}, so there is nothing to store in int4: "
-            f"choose --recipe int8-dynamic."
+            f"no linear layer of this program has rows of whole groups of {GROUP}, so there is nothing to store in "
+            f"int4: choose --recipe int8-dynamic."
         )
     return found
 

@@ -167,13 +167,16 @@ def gate_text(accuracy: Mapping[str, Any]) -> str:
     return "met" if gate["passed"] else f"missed ({'; '.join(gate['failures'])})"
 
 
-def fast_share(counts: Iterable[Mapping[str, Any]]) -> float:
+def fast_share(counts: Iterable[Mapping[str, Any]]) -> float | None:
     """Share of methods' multiply-accumulates that fast kernels take, a delegate's or edgekit's own, in [0, 1].
 
     Args:
-        counts: of the methods, from the manifest's `delegation`.
+        counts: of the methods, from the manifest's `delegation`; None where there are none, as in formats whose runtime
+            divides the graph by itself.
     """
     counts = list(counts)
+    if not counts:
+        return None
     total = sum(count["macs"] for count in counts)
     slow = sum(sum(count["undelegated_macs"].values()) for count in counts)
     return 1 - slow / total if total else 1.0
@@ -191,9 +194,19 @@ def bundle_row(bundle: Bundle) -> dict[str, Any]:
         "bytes": bundle.size,
         "memory": memory,
         "accuracy": manifest["accuracy"],
-        "fast_share": fast_share(manifest["programs"][0]["delegation"].values()),
+        "format": manifest["programs"][0]["format"],
+        "fast_share": fast_share(manifest["programs"][0].get("delegation", {}).values()),
         "path": str(bundle.path),
     }
+
+
+def part_bytes(memory: Mapping[str, Any], part: str) -> str:
+    """A part of a manifest's memory, or that it is not known."""
+    return bytes_text(memory[part]) if memory.get(part) is not None else "unknown"
+
+
+def share_text(share: float | None) -> str:
+    return "unknown" if share is None else f"{100 * share:.1f} %"
 
 
 def print_bundles(bundles: Sequence[Bundle]) -> None:
@@ -208,12 +221,13 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
             (
                 row["model"],
                 row["recipe"],
+                row["format"],
                 bytes_text(row["bytes"]),
                 bytes_text(row["memory"]["weights"]),
-                bytes_text(row["memory"]["peak"]),
-                bytes_text(row["memory"]["planned_arena"]),
+                part_bytes(row["memory"], "peak"),
+                part_bytes(row["memory"], "planned_arena"),
                 *([bytes_text(state) if state else ""] if has_state else []),
-                f"{100 * row['fast_share']:.1f} %",
+                share_text(row["fast_share"]),
                 error,
                 ratio,
                 metrics_text(row["accuracy"]),
@@ -223,6 +237,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
     headers = (
         "model",
         "recipe",
+        "format",
         "size",
         "weights",
         "peak",
@@ -234,7 +249,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         "task metrics",
         "bundle",
     )
-    print_table(headers, rows, right=range(2, 10 if has_state else 9), trailing=2)
+    print_table(headers, rows, right=range(3, 11 if has_state else 10), trailing=2)
     if bundles:
         print_calibration(bundles)
         metrics = [bundle.manifest["accuracy"]["metric"] for bundle in bundles]
@@ -322,6 +337,8 @@ def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     at_peak = memory.get("at_peak", {})
     rows = []
     for name, size in sorted(memory.items()):
+        if name == "unknown":
+            rows += [(part_text(part), "unknown", "") for part in size]
         if not isinstance(size, int) or name in hidden:
             continue
         note = " (measured)" if name in memory.get("measured", ()) else ""

@@ -17,9 +17,12 @@ from edgekit.cli.options import (
     data_option,
     evaluate_option,
     force_option,
+    formats_option,
+    interpreter_option,
     json_option,
     kv_option,
     name_value_pairs,
+    operators_option,
     samples_option,
     seed_option,
     settings_option,
@@ -30,7 +33,9 @@ from edgekit.cli.options import (
 
 if TYPE_CHECKING:
     from edgekit.bundle import Bundle
+    from edgekit.devices.profile import DeviceProfile
     from edgekit.export.budget import Attempt
+    from edgekit.export.formats import Interpreter, Operators, ProgramFormat
     from edgekit.export.recipes import Recipe
     from edgekit.models.kv import KV
     from edgekit.models.metrics import Drop, Extent
@@ -40,6 +45,9 @@ if TYPE_CHECKING:
 @click.command("export")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--device", required=True, metavar="NAME", help="A device profile; `edgekit list devices` shows them.")
+@formats_option
+@operators_option
+@interpreter_option
 @click.option("--recipe", metavar="R", help="How numbers are stored and computed; default: the device's.")
 @kv_option
 @click.option(
@@ -83,6 +91,9 @@ if TYPE_CHECKING:
 def command(
     models: tuple[str, ...],
     device: str,
+    formats: tuple[str, ...],
+    operators: Operators,
+    interpreter: Interpreter,
     recipe: str | None,
     kv: KV | None,
     keep_fp32: tuple[str, ...],
@@ -108,7 +119,8 @@ def command(
 ) -> None:
     """Quantize, export, verify and pack MODELs (default: all) for a device.
 
-    Each becomes a folder MODEL-DEVICE-RECIPE that was run and compared with the eager fp32 model before it is written.
+    Each becomes a folder MODEL-DEVICE-RECIPE, one for each --format, that was run and compared with the eager fp32
+    model before it is written.
     """
     from edgekit.cli.progress import display, follow_stages
     from edgekit.cli.run import usual_input
@@ -129,44 +141,54 @@ def command(
         raise UsageError("--keep-fp32, --samples and --observer belong to one recipe: name it beside --memory-budget.")
 
     from edgekit.export.budget import NothingFitsError, Search
+    from edgekit.export.formats import find_format
     from edgekit.export.mixed import kept_modules
     from edgekit.export.pipeline import FAST_SHARE, STAGES, bundle_name, check_request, export
     from edgekit.export.sensitivity import Measuring, check_rounds
     from edgekit.models.model import Request
     from edgekit.report import bundle_row, print_attempts, print_bundles, print_json, print_table
 
+    asked = [find_format(name, operators, interpreter) for name in dict.fromkeys(formats)]
+    if not asked and (operators, interpreter) != ("edgekit", "litert"):
+        raise UsageError("--operators and --interpreter are for --format tflite: name it too.")
+    if (memory_budget is not None or max_drop is not None) and any(form.name != "pte" for form in asked):
+        raise UsageError("--memory-budget and --max-drop are for --format pte: leave them or the other formats out.")
     pairs = name_value_pairs(settings)
     request = Request(variant, checkpoint, data, tuple(dict.fromkeys(batches)) or (1,), sizes, seed, pairs)
     jobs = []
     for entry in entries:
-        model = entry.load(request)
-        chosen = choose_recipe(recipe, profile.default_recipe, model, kv)
-        chosen = change_recipe(chosen, tuple(dict.fromkeys(keep_fp32)), samples, observer)
-        kept_modules(model, model.methods(), chosen)
-        if max_drop is not None and memory_budget is None:
-            check_rounds(chosen)
-            mixed = replace(chosen, keep_fp32=("*",))  # its name, whatever it will keep
-            check_request(profile, output_dir / bundle_name(model, profile, mixed), force)
-        choice = [chosen] if recipe is not None or memory_budget is None else list(taken_recipes(model))
-        for possible in (one if kv is None else one.with_kv(kv) for one in choice):
-            check_request(profile, output_dir / bundle_name(model, profile, possible), force)
-        jobs.append((entry, model, chosen, choice))
+        loaded = entry.load(request)
+        for form in asked or [_usual_format(profile, loaded, memory_budget, max_drop)]:
+            model = loaded.in_form(form.state_form)
+            chosen = choose_recipe(recipe, profile.default_recipe, model, kv)
+            chosen = change_recipe(chosen, tuple(dict.fromkeys(keep_fp32)), samples, observer)
+            kept_modules(model, model.methods(chosen.kv), chosen)
+            if max_drop is not None and memory_budget is None:
+                check_rounds(chosen)
+                mixed = replace(chosen, keep_fp32=("*",))  # its name, whatever it will keep
+                check_request(profile, output_dir / bundle_name(model, profile, mixed, form), force, form)
+            choice = [chosen] if recipe is not None or memory_budget is None else list(taken_recipes(model))
+            for possible in (one if kv is None else one.with_kv(kv) for one in choice):
+                check_request(profile, output_dir / bundle_name(model, profile, possible, form), force, form)
+            jobs.append((entry, model, chosen, choice, form))
     if dry_run:
         planned = [
             {
                 "model": model.name,
                 "recipe": chosen.name,
+                "format": form.name,
                 "methods": [m.spec.name for m in model.methods(chosen.kv)],
-                "path": str(output_dir / bundle_name(model, profile, chosen)),
+                "path": str(output_dir / bundle_name(model, profile, chosen, form)),
                 "blocks": model.blocks(),
             }
-            for _, model, chosen, _ in jobs
+            for _, model, chosen, _, form in jobs
         ]
         if as_json:
             print_json({"planned": planned})
         else:
-            rows = [(str(p["model"]), str(p["recipe"]), ", ".join(p["methods"]), str(p["path"])) for p in planned]
-            print_table(("model", "recipe", "methods", "would write"), rows, trailing=1)
+            keys = ("model", "recipe", "format")
+            rows = [(*(str(p[key]) for key in keys), ", ".join(p["methods"]), str(p["path"])) for p in planned]
+            print_table((*keys, "methods", "would write"), rows, trailing=1)
             for plan in planned:
                 print(f"Blocks of {plan['model']}: {', '.join(plan['blocks'])}.")
         return
@@ -176,19 +198,21 @@ def command(
     notes: list[str] = []
     mixtures: dict[str, Mixture] = {}
     with display(quiet) as progress:
-        for entry, model, chosen, choice in jobs:
+        for entry, model, chosen, choice, form in jobs:
 
             def on_note(note: str) -> None:
                 if note not in notes:  # it holds for all bundles
                     notes.append(note)
                     progress.say(note)
 
-            def one(model: Model, recipe: Recipe, most_indirection: int | None = None) -> Bundle:
-                target = output_dir / bundle_name(model, profile, recipe)
+            def one(
+                model: Model, recipe: Recipe, most_indirection: int | None = None, form: ProgramFormat = form
+            ) -> Bundle:
+                target = output_dir / bundle_name(model, profile, recipe, form)
                 on_stage = follow_stages(progress, target.name, len(STAGES))
                 bundle = export(
                     *(model, profile, recipe, target, seed, force, on_stage, native, allow_drop, on_note),
-                    *(extent, max_drop, memory_budget, most_indirection),
+                    *(extent, max_drop, memory_budget, most_indirection, form),
                 )
                 progress.done()
                 return bundle
@@ -217,7 +241,8 @@ def command(
                 mixtures[bundle.name] = mixture
             else:
                 bundle = one(model, chosen)
-            if (share := bundle_row(bundle)["fast_share"]) < FAST_SHARE:
+            share = bundle_row(bundle)["fast_share"]
+            if share is not None and share < FAST_SHARE:
                 progress.say(
                     f"warning: {bundle.name}: fast kernels take {100 * share:.1f} % of the multiplications; "
                     f"left to portable ones: {_undelegated(bundle)}."
@@ -238,6 +263,17 @@ def command(
         print(f"{name}, {mixture.text()}.")
     last = bundles[-1]
     print(f"Next: edgekit run {last.path} {usual_input(last.manifest)}")
+
+
+def _usual_format(
+    profile: DeviceProfile, model: Model, memory_budget: int | None, max_drop: Drop | None
+) -> ProgramFormat:
+    """The format where none was asked for; what works on `.pte` only decides."""
+    from edgekit.export.formats import PTE, default_format, find_format
+
+    if memory_budget is not None or max_drop is not None:
+        return PTE
+    return find_format(default_format(profile, str(model.pipeline()["name"])))
 
 
 def _undelegated(bundle: object) -> str:

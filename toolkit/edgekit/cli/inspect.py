@@ -29,11 +29,13 @@ def command(bundle: Path, memory: bool, picture: Path | None, device: str | None
         bytes_text,
         fast_share,
         memory_rows,
+        part_bytes,
         print_accuracy,
         print_calibration,
         print_json,
         print_outputs,
         print_table,
+        share_text,
     )
 
     opened = Bundle.open(bundle)
@@ -45,7 +47,11 @@ def command(bundle: Path, memory: bool, picture: Path | None, device: str | None
     made_with = ", ".join(f"{name} {version}" for name, version in manifest["tools"].items())
     identity = f"{model['name']} ({model['variant']}, {model['parameters']:,} parameters)"
     cache = f", KV cache {manifest['kv']}," if "kv" in manifest else ""
-    print(f"{identity} as {manifest['recipe']}{cache} for {manifest['device']}")
+    entry = manifest["programs"][0]
+    runs_on = (
+        f", runs on the {entry['processor'].upper()}" if "processor" in entry else ""
+    )  # bundles of before say none
+    print(f"{identity} as {manifest['recipe']}{cache} for {manifest['device']}: {entry['file']}{runs_on}")
     if numbers := manifest.get("numbers"):  # bundles of before have none
         print(f"weights {numbers['weights']}, computed in {numbers['activations']}{_calibration(numbers)}")
         if numbers["keep_fp32"] or numbers["kept_by_model"]:
@@ -53,7 +59,8 @@ def command(bundle: Path, memory: bool, picture: Path | None, device: str | None
     print(f"task {manifest['pipeline']['name']}, seed {manifest['seed']}, made with {made_with}")
 
     program = opened.program
-    delegation = manifest["programs"][0]["delegation"]
+    delegation = manifest["programs"][0].get("delegation", {})
+    counted = [delegation.get(method.name) for method in program.methods]
     print_table(
         ("method", "inputs", "outputs", "MACs", "fast MACs", "arena"),
         [
@@ -61,19 +68,22 @@ def command(bundle: Path, memory: bool, picture: Path | None, device: str | None
                 method.name,
                 ", ".join(spec.describe() for spec in method.inputs),
                 ", ".join(spec.describe() for spec in method.outputs),
-                f"{delegation[method.name]['macs']:,}",
-                f"{100 * fast_share([delegation[method.name]]):.1f} %",
-                bytes_text(manifest["memory"]["by_method"][method.name]["planned_arena"]),
+                "unknown" if count is None else f"{count['macs']:,}",
+                share_text(fast_share([] if count is None else [count])),
+                part_bytes(manifest["memory"]["by_method"][method.name], "planned_arena"),
             )
-            for method in program.methods
+            for method, count in zip(program.methods, counted, strict=True)
         ],
         right=(3, 4, 5),
     )
-    print(f"Delegates: {', '.join(program.delegates) or 'none'}")
-    print(f"Inside them: {_operators(delegation, 'delegated_operators') or 'nothing'}")
-    print(f"edgekit's operators: {_operators(delegation, 'our_operators') or 'none'}")
-    print(f"Left to portable kernels: {_operators(delegation, 'undelegated_operators') or 'nothing'}")
-    print(f"Kernels needed from the runtime: {', '.join(program.operators) or 'none'}")
+    if program.format == "pte":
+        print(f"Delegates: {', '.join(program.delegates) or 'none'}")
+        print(f"Inside them: {_operators(delegation, 'delegated_operators') or 'nothing'}")
+        print(f"edgekit's operators: {_operators(delegation, 'our_operators') or 'none'}")
+        print(f"Left to portable kernels: {_operators(delegation, 'undelegated_operators') or 'nothing'}")
+        print(f"Kernels needed from the runtime: {', '.join(program.operators) or 'none'}")
+    else:
+        _print_operators(manifest["programs"][0])
 
     print_table(("memory", "size", "at the peak"), memory_rows(manifest["memory"]), right=(2,))
     accuracy = manifest["accuracy"]
@@ -87,6 +97,18 @@ def command(bundle: Path, memory: bool, picture: Path | None, device: str | None
     )
     print(f"Manifest: schema {manifest['schema']}, sha256 {manifest['sha256']}; all files unchanged.")
     print(f"Next: edgekit verify {bundle}")
+
+
+def _print_operators(program: dict[str, Any]) -> None:
+    """What a `.tflite` or `.onnx` program asks of its runtime."""
+    if program["format"] == "tflite":
+        print(f"Operators: {', '.join(program['builtin_operators']) or 'none'}")
+        print(f"edgekit's operators, which the runtime must be given: {', '.join(program['operators']) or 'none'}")
+    else:
+        print(f"Operators of opset {program['opset']}: {', '.join(program['operators'])}")
+        print(f"Runs by the first of: {', '.join(program['providers'])}")
+    if states := program.get("states"):
+        print(f"State that goes in and comes out: {len(states)} tensors")
 
 
 def _calibration(numbers: dict[str, Any]) -> str:
@@ -105,6 +127,7 @@ def _kept(numbers: dict[str, Any]) -> str:
 def _show_timeline(bundle: Path, picture: Path | None, device: str | None, as_json: bool) -> None:
     from edgekit.bundle import Bundle
     from edgekit.devices.profile import load_profile
+    from edgekit.errors import UsageError
     from edgekit.export.program_file import read_program
     from edgekit.export.timeline import PARTS, timeline
     from edgekit.memory_pictures import draw_timeline
@@ -112,6 +135,8 @@ def _show_timeline(bundle: Path, picture: Path | None, device: str | None, as_js
 
     opened = Bundle.open(bundle)
     manifest = opened.manifest
+    if opened.program.format != "pte":
+        raise UsageError(f"{bundle} is a .{opened.program.format}: what lives when is known of .pte alone.")
     profile = load_profile(device or manifest["device"])
     program = read_program((opened.path / opened.program.file).read_bytes())
     share = manifest["programs"][0].get("share_packed_weights", False)

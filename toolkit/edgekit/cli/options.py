@@ -115,6 +115,28 @@ variant_option = click.option(
     "--variant", metavar="V", help="A variant of the model; `edgekit list models` shows them."
 )
 
+formats_option = click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["pte", "tflite", "onnx"]),
+    multiple=True,
+    help="pte (ExecuTorch), tflite (LiteRT) or onnx; repeatable, a bundle each; default: the device's for the model.",
+)
+operators_option = click.option(
+    "--operators",
+    type=click.Choice(["edgekit", "builtin"]),
+    default="edgekit",
+    show_default=True,
+    help="For tflite: call edgekit's operators, or only those that every interpreter has.",
+)
+interpreter_option = click.option(
+    "--interpreter",
+    type=click.Choice(["litert", "tflite-runtime-2.14"]),
+    default="litert",
+    show_default=True,
+    help="For tflite: the oldest interpreter that must run it; what it gets wrong is refused.",
+)
+
 _KV_HELP = "How a language model's KV cache is stored; default: the recipe's way."
 kv_option = click.option("--kv", type=click.Choice(KVS), help=_KV_HELP)
 kv_types_option = click.option("--kv", "kv_types", type=click.Choice(KVS), multiple=True, help=_KV_HELP)
