@@ -139,6 +139,22 @@ def print_outputs(accuracy: Mapping[str, Any]) -> None:
     print_table(("output", "max error", "SNR"), rows, right=(1, 2))
 
 
+def print_differences(differences: Sequence[Mapping[str, Any]]) -> None:
+    """What bundles of one model say against each other and against eager fp32: the largest difference of each output."""
+    rows = [
+        (
+            one["first"],
+            one["second"],
+            f"{one['method']}/{one['output']}",
+            f"{one['max_abs']:.3g}",
+            f"{one['relative']:.2g}",
+            snr_text(one["snr_db"]),
+        )
+        for one in differences
+    ]
+    print_table(("one", "the other", "output", "max difference", "of the range", "SNR"), rows, right=(3, 4, 5))
+
+
 def snr_text(ratio: float | None) -> str:
     return "exact" if ratio is None else f"{ratio:.1f} dB"
 

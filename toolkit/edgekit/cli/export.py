@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from edgekit.models.kv import KV
     from edgekit.models.metrics import Drop, Extent
     from edgekit.models.model import Model, Observer
+    from edgekit_runtime import Session
 
 
 @click.command("export")
@@ -141,12 +143,13 @@ def command(
         raise UsageError("--keep-fp32, --samples and --observer belong to one recipe: name it beside --memory-budget.")
 
     from edgekit.export.budget import NothingFitsError, Search
+    from edgekit.export.differences import differences
     from edgekit.export.formats import find_format
     from edgekit.export.mixed import kept_modules
     from edgekit.export.pipeline import FAST_SHARE, STAGES, bundle_name, check_request, export
     from edgekit.export.sensitivity import Measuring, check_rounds
     from edgekit.models.model import Request
-    from edgekit.report import bundle_row, print_attempts, print_bundles, print_json, print_table
+    from edgekit.report import bundle_row, print_attempts, print_bundles, print_differences, print_json, print_table
 
     asked = [find_format(name, operators, interpreter) for name in dict.fromkeys(formats)]
     if not asked and (operators, interpreter) != ("edgekit", "litert"):
@@ -248,12 +251,14 @@ def command(
                     f"left to portable ones: {_undelegated(bundle)}."
                 )
             bundles.append(bundle)
+    compared = [one.to_dict() for group in _by_model(bundles) for one in differences(group)]
     tried = {name: [attempt.to_dict() for attempt in several] for name, several in attempts.items()}
     if as_json:
         made = [bundle_row(bundle) for bundle in bundles]
         for row, bundle in zip(made, bundles, strict=True):
             row |= {"mixture": mixtures[bundle.name].to_dict()} if bundle.name in mixtures else {}
-        print_json({"bundles": made} | ({"attempts": tried} if tried else {}))
+        several = {"differences": compared} if compared else {}
+        print_json({"bundles": made} | ({"attempts": tried} if tried else {}) | several)
         return
     for several in attempts.values():
         assert memory_budget is not None
@@ -261,6 +266,8 @@ def command(
     print_bundles(bundles)
     for name, mixture in mixtures.items():
         print(f"{name}, {mixture.text()}.")
+    if compared:
+        print_differences(compared)
     last = bundles[-1]
     print(f"Next: edgekit run {last.path} {usual_input(last.manifest)}")
 
@@ -274,6 +281,16 @@ def _usual_format(
     if memory_budget is not None or max_drop is not None:
         return PTE
     return find_format(default_format(profile, str(model.pipeline()["name"])))
+
+
+def _by_model(bundles: Sequence[Bundle]) -> list[dict[str, Session]]:
+    """Sessions of the bundles of each model that has several."""
+    from edgekit_runtime import Session
+
+    groups: dict[str, list[Bundle]] = {}
+    for bundle in bundles:
+        groups.setdefault(str(bundle.manifest["model"]), []).append(bundle)
+    return [{one.name: Session(one) for one in group} for group in groups.values() if len(group) > 1]
 
 
 def _undelegated(bundle: object) -> str:

@@ -2,50 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgekit.cli.options import PATH, json_option, verbosity_options
 
+if TYPE_CHECKING:
+    from edgekit.bundle import Bundle
+    from edgekit.export.verify import OutputError
+
 
 @click.command("verify")
-@click.argument("bundle", type=PATH)
+@click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
 @json_option
 @verbosity_options
-def command(bundle: Path, as_json: bool, quiet: bool) -> None:
-    """Check BUNDLE's hashes, run the samples that it carries, and compare with the eager fp32 model's answers."""
+def command(bundles: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
+    """Check BUNDLE's hashes, run the samples that it carries, and compare with the eager fp32 model's answers.
+
+    Several bundles of one model, in other formats or recipes say, are compared with each other too.
+    """
     from edgekit.bundle import Bundle
     from edgekit.errors import GateError
 
-    opened = Bundle.open(bundle)
+    opened = {path.name: Bundle.open(path) for path in bundles}
 
     from edgekit.export.accuracy import missed
+    from edgekit.export.differences import differences
     from edgekit.export.recipes import find_recipe
     from edgekit.export.verify import verify_bundle
-    from edgekit.report import print_accuracy, print_json, print_table
+    from edgekit.report import print_differences, print_json
     from edgekit_runtime import Session
 
-    errors, failures = verify_bundle(Session(opened), find_recipe(str(opened.manifest["recipe"])))
+    sessions = {name: Session(bundle) for name, bundle in opened.items()}
+    reports = []
+    for path, (name, bundle) in zip(dict.fromkeys(bundles), opened.items(), strict=False):
+        errors, failures = verify_bundle(sessions[name], find_recipe(str(bundle.manifest["recipe"])))
+        reports.append((path, bundle, errors, failures))
+    compared = differences(sessions) if len(sessions) > 1 else []
     if as_json:
-        outputs = [error.to_dict() for error in errors]
-        found = {"outputs": outputs, "failures": failures, "passed": not failures, "files": "unchanged"}
-        print_json(found | {"at_export": opened.manifest["accuracy"]})
-    else:
-        rows = [
-            (
-                error.method,
-                error.output,
-                f"{error.max_abs:.3g}",
-                f"{100 * error.relative:.3g} %",
-                "exact" if error.snr_db is None else f"{error.snr_db:.1f} dB",
-            )
-            for error in errors
+        found = [
+            {
+                "outputs": [error.to_dict() for error in errors],
+                "failures": failures,
+                "passed": not failures,
+                "files": "unchanged",
+                "at_export": bundle.manifest["accuracy"],
+            }
+            for _, bundle, errors, failures in reports
         ]
-        print_table(("method", "output", "max error", "of the range", "SNR"), rows, right=(2, 3, 4))
-        print_accuracy(opened.manifest["accuracy"])
-    if failures:
-        raise GateError(f"on this machine {missed(bundle, failures)}.")
+        several = {"bundles": dict(zip(opened, found, strict=True))}
+        several["differences"] = [one.to_dict() for one in compared]  # type: ignore[assignment]
+        print_json(several if len(found) > 1 else found[0])
+    else:
+        for path, bundle, errors, failures in reports:
+            _print_report(path, bundle, errors, not failures)
+        if compared:
+            print_differences([one.to_dict() for one in compared])
+    failed = [f"on this machine {missed(path, failures)}" for path, _, _, failures in reports if failures]
+    if failed:
+        raise GateError(f"{'; '.join(failed)}.")
     if not as_json:
-        print(f"{bundle}: files unchanged, answers within the gate of {opened.manifest['recipe']}.")
-        print(f"Next: edgekit inspect {bundle}")
+        print(f"Next: edgekit inspect {bundles[-1]}")
+
+
+def _print_report(path: Path, bundle: Bundle, errors: Sequence[OutputError], passed: bool) -> None:
+    from edgekit.report import print_accuracy, print_table
+
+    rows = [
+        (
+            error.method,
+            error.output,
+            f"{error.max_abs:.3g}",
+            f"{100 * error.relative:.3g} %",
+            "exact" if error.snr_db is None else f"{error.snr_db:.1f} dB",
+        )
+        for error in errors
+    ]
+    print_table(("method", "output", "max error", "of the range", "SNR"), rows, right=(2, 3, 4))
+    print_accuracy(bundle.manifest["accuracy"])
+    if passed:
+        print(f"{path}: files unchanged, answers within the gate of {bundle.manifest['recipe']}.")
