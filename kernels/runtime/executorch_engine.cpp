@@ -404,6 +404,8 @@ void set_pool_threads(int count) {
     throw Failure(format("the thread pool cannot have %d threads: give fewer.", count));
 }
 
+unsigned pool_generation() { return pool_changes; }
+
 int pool_threads() {
   const RuntimeCall call;
   const auto *pool = executorch::extension::threadpool::get_threadpool();

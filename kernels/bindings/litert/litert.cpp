@@ -23,11 +23,12 @@ struct Registered {
 }  // namespace edgekit::litert_binding
 
 using namespace edgekit::litert_binding;
+namespace litert = edgekit::litert;
 
 struct edgekit_litert_operators {
   edgekit_litert_operators(void *library, const edgekit_context *wanted)
-      : litert(library), pool(wanted != nullptr && wanted->parallel == nullptr ? wanted->threads : 1) {
-    context = wanted != nullptr && wanted->parallel != nullptr ? *wanted : pool.context();
+      : api(library), threads(pool, wanted == nullptr ? 1 : wanted->threads) {
+    context = wanted != nullptr && wanted->parallel != nullptr ? *wanted : threads.context();
   }
 
   // The first of a run is kept: those after it follow from it.
@@ -35,8 +36,9 @@ struct edgekit_litert_operators {
     if (error.empty()) error = sentence;
   }
 
-  LitertFunctions litert;
-  Threads pool;
+  LitertFunctions api;
+  Pool pool;
+  Threads threads;
   edgekit_context context;
   Scratch scratch;
   std::vector<std::unique_ptr<Registered>> registered;
@@ -48,35 +50,35 @@ namespace {
 // A tensor's memory while an operator uses it.
 class Locked {
  public:
-  Locked(const LitertFunctions &litert, const char *name, LitertBuffer buffer, int mode)
-      : litert_(litert), buffer_(buffer) {
-    LitertTensorType type;
-    if (litert.GetTensorBufferTensorType(buffer, &type) != kLitertOk ||
-        litert.LockTensorBuffer(buffer, &tensor_.data, mode) != kLitertOk)
+  Locked(const LitertFunctions &api, const char *name, litert::Buffer buffer, int mode)
+      : api_(api), buffer_(buffer) {
+    litert::TensorType type;
+    if (api.GetTensorBufferTensorType(buffer, &type) != litert::kOk ||
+        api.LockTensorBuffer(buffer, &tensor_.data, mode) != litert::kOk)
       throw failure("%s: LiteRT does not give the memory of a tensor.", name);
     tensor_.type = static_cast<Type>(type.element);
     tensor_.shape.rank = static_cast<int>(type.layout.rank);
     std::copy_n(type.layout.sizes, type.layout.rank, tensor_.shape.sizes);
   }
-  Locked(Locked &&other) noexcept : litert_(other.litert_), buffer_(other.buffer_), tensor_(other.tensor_) {
+  Locked(Locked &&other) noexcept : api_(other.api_), buffer_(other.buffer_), tensor_(other.tensor_) {
     other.buffer_ = nullptr;
   }
   ~Locked() {
-    if (buffer_ != nullptr) litert_.UnlockTensorBuffer(buffer_);
+    if (buffer_ != nullptr) api_.UnlockTensorBuffer(buffer_);
   }
   const Tensor &tensor() const { return tensor_; }
 
  private:
-  const LitertFunctions &litert_;
-  LitertBuffer buffer_;
+  const LitertFunctions &api_;
+  litert::Buffer buffer_;
   Tensor tensor_;
 };
 
-int init(void *, const void *, size_t) { return kLitertOk; }
-int destroy(void *) { return kLitertOk; }
+int init(void *, const void *, size_t) { return litert::kOk; }
+int destroy(void *) { return litert::kOk; }
 
-int output_layouts(void *user, size_t input_count, const LitertLayout *inputs, size_t output_count,
-                   LitertLayout *outputs) {
+int output_layouts(void *user, size_t input_count, const litert::Layout *inputs, size_t output_count,
+                   litert::Layout *outputs) {
   const auto &called = *static_cast<Registered *>(user);
   const auto report = [&](const char *sentence) { called.owner->fail(sentence); };
   const bool done = guarded(
@@ -98,19 +100,19 @@ int output_layouts(void *user, size_t input_count, const LitertLayout *inputs, s
         }
       },
       report);
-  return done ? kLitertOk : kLitertError;
+  return done ? litert::kOk : litert::kError;
 }
 
-int run(void *user, size_t input_count, const LitertBuffer *inputs, size_t output_count, LitertBuffer *outputs) {
+int run(void *user, size_t input_count, const litert::Buffer *inputs, size_t output_count, litert::Buffer *outputs) {
   const auto &called = *static_cast<Registered *>(user);
   edgekit_litert_operators &owner = *called.owner;
   const auto report = [&](const char *sentence) { owner.fail(sentence); };
   const bool done = guarded(
       [&] {
-        const auto lock = [&](size_t count, const LitertBuffer *buffers, int mode, std::vector<Locked> &locked) {
+        const auto lock = [&](size_t count, const litert::Buffer *buffers, int mode, std::vector<Locked> &locked) {
           std::vector<Tensor> tensors;
           for (size_t index = 0; index < count; ++index) {
-            locked.emplace_back(owner.litert, called.kernel->name, buffers[index], mode);
+            locked.emplace_back(owner.api, called.kernel->name, buffers[index], mode);
             tensors.push_back(locked.back().tensor());
           }
           return tensors;
@@ -123,31 +125,31 @@ int run(void *user, size_t input_count, const LitertBuffer *inputs, size_t outpu
         called.kernel->run(call);
       },
       report);
-  return done ? kLitertOk : kLitertError;
+  return done ? litert::kOk : litert::kError;
 }
 
-constexpr LitertKernel kKernel{init, output_layouts, run, destroy};
+constexpr litert::Kernel kKernel{init, output_layouts, run, destroy};
 
 // What a model calls, each once.
-std::vector<std::string> codes_of(const LitertFunctions &litert, LiteRtModelT *model) {
+std::vector<std::string> codes_of(const LitertFunctions &api, LiteRtModelT *model) {
   const auto check = [](int status) {
-    if (status != kLitertOk) throw failure("edgekit: LiteRT does not say which operators the model has.");
+    if (status != litert::kOk) throw failure("edgekit: LiteRT does not say which operators the model has.");
   };
   std::vector<std::string> codes;
   size_t subgraphs = 0;
-  check(litert.GetNumModelSubgraphs(model, &subgraphs));
+  check(api.GetNumModelSubgraphs(model, &subgraphs));
   for (size_t index = 0; index < subgraphs; ++index) {
     void *subgraph = nullptr, *op = nullptr;
     size_t count = 0;
-    check(litert.GetModelSubgraph(model, index, &subgraph));
-    check(litert.GetNumSubgraphOps(subgraph, &count));
+    check(api.GetModelSubgraph(model, index, &subgraph));
+    check(api.GetNumSubgraphOps(subgraph, &count));
     for (size_t place = 0; place < count; ++place) {
       int code = 0;
       const char *name = nullptr;
-      check(litert.GetSubgraphOp(subgraph, place, &op));
-      check(litert.GetOpCode(op, &code));
-      if (code != kLitertCustomOperator) continue;
-      check(litert.GetCustomCode(op, &name));
+      check(api.GetSubgraphOp(subgraph, place, &op));
+      check(api.GetOpCode(op, &code));
+      if (code != litert::kCustomOperator) continue;
+      check(api.GetCustomCode(op, &name));
       if (is_ours(name) && std::find(codes.begin(), codes.end(), name) == codes.end()) codes.emplace_back(name);
     }
   }
@@ -164,11 +166,11 @@ edgekit_litert_operators *edgekit_litert_add_operators(void *library, LiteRtMode
   const bool done = guarded(
       [&] {
         operators = std::make_unique<edgekit_litert_operators>(library, threads);
-        for (const std::string &code : codes_of(operators->litert, model)) {
+        for (const std::string &code : codes_of(operators->api, model)) {
           operators->registered.push_back(
               std::make_unique<Registered>(Registered{operators.get(), code, make_kernel(code)}));
-          if (operators->litert.AddCustomOpKernelOption(options, code.c_str(), 1, &kKernel,
-                                                        operators->registered.back().get()) != kLitertOk)
+          if (operators->api.AddCustomOpKernelOption(options, code.c_str(), 1, &kKernel,
+                                                        operators->registered.back().get()) != litert::kOk)
             throw failure("edgekit: LiteRT does not take the operator %s.", code.c_str());
         }
       },

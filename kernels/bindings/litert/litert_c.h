@@ -1,42 +1,16 @@
-// What is used of LiteRT's C interface (libLiteRt.so, 2.x), found by name when it is needed: nothing is linked.
+// What is used of LiteRT's C interface, found by name when it is needed: nothing is linked.
 #pragma once
 
 #include <dlfcn.h>
 
-#include <cstddef>
-#include <cstdint>
+#include <type_traits>
 
 #include "failure.h"
-
-struct LiteRtModelT;
-struct LiteRtOptionsT;
+#include "litert_types.h"
 
 namespace edgekit::litert_binding {
 
-constexpr int kLitertOk = 0, kLitertError = 1;
-constexpr int kLitertCustomOperator = 32;
 constexpr int kLockForReading = 0, kLockForWriting = 1;
-
-struct LitertLayout {
-  uint32_t rank : 7, has_strides : 1;
-  int32_t sizes[8];
-  uint32_t strides[8];
-};
-static_assert(sizeof(LitertLayout) == 68, "as LiteRT has it");
-
-struct LitertTensorType {
-  int32_t element;
-  LitertLayout layout;
-};
-
-using LitertBuffer = struct LitertBufferT *;
-
-struct LitertKernel {
-  int (*Init)(void *user, const void *options, size_t size);
-  int (*GetOutputLayouts)(void *user, size_t inputs, const LitertLayout *, size_t outputs, LitertLayout *);
-  int (*Run)(void *user, size_t inputs, const LitertBuffer *, size_t outputs, LitertBuffer *);
-  int (*Destroy)(void *user);
-};
 
 struct LitertFunctions {
   int (*GetNumModelSubgraphs)(LiteRtModelT *, size_t *);
@@ -45,10 +19,10 @@ struct LitertFunctions {
   int (*GetSubgraphOp)(void *subgraph, size_t, void **op);
   int (*GetOpCode)(void *op, int *);
   int (*GetCustomCode)(void *op, const char **);
-  int (*AddCustomOpKernelOption)(LiteRtOptionsT *, const char *name, int version, const LitertKernel *, void *user);
-  int (*GetTensorBufferTensorType)(LitertBuffer, LitertTensorType *);
-  int (*LockTensorBuffer)(LitertBuffer, void **, int mode);
-  int (*UnlockTensorBuffer)(LitertBuffer);
+  int (*AddCustomOpKernelOption)(LiteRtOptionsT *, const char *name, int version, const litert::Kernel *, void *user);
+  int (*GetTensorBufferTensorType)(litert::Buffer, litert::TensorType *);
+  int (*LockTensorBuffer)(litert::Buffer, void **, int mode);
+  int (*UnlockTensorBuffer)(litert::Buffer);
 
   // Throws Failure where one of them is missing.
   explicit LitertFunctions(void *library) {

@@ -10,6 +10,12 @@ namespace {
 // Of the thread that runs interpreters; they take turns on it.
 thread_local Scratch scratch;
 
+// Of all interpreters. Never destroyed: its threads may be waiting when the process ends.
+Pool &pool() {
+  static Pool &shared = *new Pool;
+  return shared;
+}
+
 Shape shape_of(const TfliteNode &node, const tflite::Tensor &tensor) {
   if (tensor.dims == nullptr || tensor.dims->size > kMostDimensions)
     throw failure("%s: tensor '%s' has more than %d dimensions.", node.code.c_str(), tensor.name, kMostDimensions);
@@ -80,7 +86,7 @@ int invoke_node(tflite::Context *context, tflite::Node *called) {
       return tensors;
     };
     const std::vector<Tensor> inputs = tensors_of(node.inputs), outputs = tensors_of(node.outputs);
-    const Threads threads(node.threads > 0 ? node.threads : context->recommended_num_threads);
+    const Threads threads(pool(), node.threads > 0 ? node.threads : context->recommended_num_threads);
     const edgekit_context on_threads = threads.context();
     Call call(node.kernel->name, inputs, outputs, on_threads, scratch);
     node.kernel->run(call);

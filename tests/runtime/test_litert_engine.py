@@ -1,0 +1,261 @@
+"""Sessions of `.tflite` programs: states, places of memory, and what is said when something does not fit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import edgekit_runtime
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.kernels import stateless
+from edgekit.kernels.sea import SeaState, SeaWeights, random_weights
+from edgekit_runtime import Session
+
+from . import litert_bundles as made
+
+pytest.importorskip("litert_torch", reason="edgekit[tflite] is not installed")
+
+HEADS, CAPACITY, SIZE, FEATURES, CELLS, BUDGET = 2, 24, 16, 8, 16, 3
+STATES = ["k_cache", "v_cache", *SeaState._fields]
+
+
+class Step(nn.Module):
+    """A layer's attention: takes rows, a place and the layer's state, gives the answer and the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, tensor in random_weights(HEADS, SIZE, FEATURES, CELLS, CAPACITY)._asdict().items():
+            self.register_buffer(name, tensor)
+
+    def forward(self, q: Tensor, position: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        weights = SeaWeights(*(getattr(self, name) for name in SeaWeights._fields))
+        caches = stateless.kv_append(q + 1, q * 0.5, position, *state[:2])
+        scores, gates, v_mean, new = stateless.sea_estimate(q, q + 1, q * 0.5, position, weights, SeaState(*state[2:]))
+        out = stateless.sparse_topk_attention(q, *caches, scores, gates, v_mean, position, BUDGET)
+        return (out + q, *caches, *new)
+
+
+class Swapped(nn.Module):
+    """A state that is no operator of ours: the sum of all rows, and how many there were."""
+
+    def forward(self, row: Tensor, total: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        total = total + row
+        return total / (count + 1), total, count + 1
+
+
+def zeros() -> tuple[Tensor, ...]:
+    caches = [torch.zeros(HEADS, CAPACITY, SIZE) for _ in "kv"]
+    return (*caches, *SeaState.zeros(HEADS, SIZE, FEATURES, CELLS // 4))
+
+
+@pytest.fixture(scope="module")
+def step() -> Step:
+    return Step().eval()
+
+
+@pytest.fixture(scope="module")
+def program(step: Step) -> bytes:
+    position = torch.tensor(0)
+    rows = {"one": torch.zeros(HEADS, 1, SIZE), "four": torch.zeros(HEADS, 4, SIZE)}
+    return made.convert({name: (step, (q, position, *zeros())) for name, q in rows.items()})
+
+
+@pytest.fixture(scope="module")
+def bundle(program: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    methods = [
+        made.method(name, {"q": q, "position": torch.tensor(0)}, {"out": q}, STATES)
+        for name, q in (("one", torch.zeros(HEADS, 1, SIZE)), ("four", torch.zeros(HEADS, 4, SIZE)))
+    ]
+    states = [made.end(name, tensor) for name, tensor in zip(STATES, zeros(), strict=True)]
+    return made.write_bundle(tmp_path_factory.mktemp("litert") / "step", program, methods, states)
+
+
+def numbers(seed: int, rows: int) -> Tensor:
+    return torch.randn(HEADS, rows, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def follow(session: Session, step: Step, calls: list[int], state: tuple[Tensor, ...], place: int = 0) -> None:
+    """Calls with so many rows each give what the module gives, which is handed its own state on."""
+    for call, rows in enumerate(calls):
+        q = numbers(call, rows)
+        out, *state = step(q, torch.tensor(place), *state)
+        name = {1: "one", 4: "four"}[rows]
+        found = session.run(q.numpy(), np.array(place, np.int64), method=name)[0]
+        np.testing.assert_allclose(found, out.numpy(), atol=1e-6)
+        place += rows
+
+
+def test_a_state_goes_on_through_methods(bundle: Path, step: Step) -> None:
+    session = Session(bundle)
+    follow(session, step, [4, 1, 1, 4, 1], zeros())
+    session.reset_state()
+    follow(session, step, [1, 4], zeros())
+
+
+def test_named_states(bundle: Path, step: Step) -> None:
+    session = Session(bundle)
+    follow(session, step, [4], zeros())
+    saved = session.save_state()
+    session.use_state("other")
+    follow(session, step, [1, 1], zeros())
+    session.use_state("default")
+    assert session.save_state() == saved
+    session.use_state("third")
+    session.restore_state(saved)
+    assert session.save_state() == saved
+
+
+def test_caches_are_changed_where_they_lie(bundle: Path) -> None:
+    # The state's memory is what the operators wrote: only the rows of the call, and no copy of the rest.
+    session = Session(bundle)
+    poison = np.full(len(session.save_state()) // 4, 7.0, np.float32)
+    session.restore_state(poison.tobytes())
+    session.run(numbers(0, 1).numpy(), np.array(5, np.int64), method="one")
+    cache = np.frombuffer(session.save_state(), np.float32)[: HEADS * CAPACITY * SIZE].reshape(HEADS, CAPACITY, SIZE)
+    assert (cache[:, 5] != 7).all()
+    assert (np.delete(cache, 5, axis=1) == 7).all()
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_state_of_other_operators(in_place: bool, tmp_path: Path) -> None:
+    row, total, count = torch.zeros(1, 8), torch.zeros(1, 8), torch.zeros(())
+    program = made.convert({"mean": (Swapped(), (row, total, count))})
+    states = [made.end("total", total), made.end("untouched", torch.zeros(3)), made.end("count", count)]
+    methods = [made.method("mean", {"row": row}, {"mean": row}, ["total", "count"])]
+    session = Session(made.write_bundle(tmp_path / "mean", program, methods, states, in_place))
+    mark = bytearray(session.save_state())
+    mark[64:76] = np.array([1, 2, 3], np.float32).tobytes()
+    session.restore_state(bytes(mark))
+    rows = np.random.default_rng(0).normal(size=(5, 1, 8)).astype(np.float32)
+    for index in range(5):
+        np.testing.assert_allclose(session.run(rows[index])[0], rows[: index + 1].mean(0), rtol=1e-6)
+        assert np.frombuffer(session.save_state()[64:76], np.float32).tolist() == [1, 2, 3]
+
+
+def test_threads_change_between_calls(bundle: Path, step: Step) -> None:
+    session, before = Session(bundle), edgekit_runtime.threads()
+    try:
+        state = zeros()
+        for call, count in enumerate((1, 3, 2)):
+            edgekit_runtime.set_threads(count)
+            q = numbers(call, 4)
+            out, *state = step(q, torch.tensor(4 * call), *state)
+            found = session.run(q.numpy(), np.array(4 * call, np.int64), method="four")[0]
+            np.testing.assert_allclose(found, out.numpy(), atol=1e-6)
+    finally:
+        edgekit_runtime.set_threads(before)
+
+
+def test_an_operators_error_is_said_and_the_session_goes_on(bundle: Path, step: Step) -> None:
+    session = Session(bundle)
+    with pytest.raises(EdgekitError, match=r"method 'four' of .*/step failed: kv_append: start_pos is 21"):
+        session.run(numbers(0, 4).numpy(), np.array(21, np.int64), method="four")
+    session.reset_state()
+    follow(session, step, [4, 1], zeros())
+
+
+def test_numbers_that_do_not_fit_the_program(bundle: Path) -> None:
+    session = Session(bundle)
+    with pytest.raises(UsageError, match=r"input 'position' of method 'one' has the number 2147483648: this program"):
+        session.run(numbers(0, 1).numpy(), np.array(2**31, np.int64), method="one")
+
+
+class Scaled(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x * 2, x.argmax(-1)
+
+
+@pytest.mark.parametrize("offset", range(0, 64, 16))
+def test_memory_of_any_alignment(offset: int, tmp_path: Path) -> None:
+    x = torch.randn(3, 40)
+    program = made.convert({"run": (Scaled(), (x,))})
+    outputs = {"twice": x, "largest": torch.zeros(3, dtype=torch.int64)}
+    session = Session(made.write_bundle(tmp_path / "scaled", program, [made.method("run", {"x": x}, outputs)]))
+    room = np.zeros(x.numel() + 64, np.float32)
+    start = (-room.ctypes.data % 64 + offset) // 4
+    own = room[start : start + x.numel()].reshape(x.shape)
+    for _ in range(2):
+        own[:] = np.random.default_rng(offset).normal(size=x.shape)
+        twice, largest = session.run(own)
+        np.testing.assert_array_equal(twice, own * 2)
+        np.testing.assert_array_equal(largest, own.argmax(-1))
+        assert largest.dtype == np.int64
+
+
+class Shifted(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) + 1
+
+
+def test_rows_that_a_program_leaves_open(tmp_path: Path) -> None:
+    x = torch.randn(6, 8)
+    program = made.leave_rows_open(made.convert({"run": (Shifted(), (x,))}))
+    methods = [made.method("run", {"x": x}, {"y": x}, dynamic=True)]
+    session = Session(made.write_bundle(tmp_path / "rows", program, methods))
+    for count in (6, 2, 5, 1):
+        (y,) = session.run(x.numpy()[:count])
+        np.testing.assert_allclose(y, x[:count].tanh() + 1, atol=1e-6)
+
+
+def test_a_method_that_the_program_does_not_have(program: bytes, tmp_path: Path) -> None:
+    q = torch.zeros(HEADS, 1, SIZE)
+    folder = made.write_bundle(tmp_path / "other", program, [made.method("three", {"q": q}, {"out": q})])
+    with pytest.raises(EdgekitError, match="has another method 'three' than its manifest says: export it again"):
+        Session(folder)
+
+
+def test_a_shape_that_the_program_does_not_have(tmp_path: Path) -> None:
+    program = made.convert({"run": (Scaled(), (torch.zeros(3, 4),))})
+    wrong, right = torch.zeros(3, 5), torch.zeros(3, dtype=torch.int64)
+    methods = [made.method("run", {"x": wrong}, {"twice": wrong, "largest": right})]
+    with pytest.raises(
+        EdgekitError, match=r"input 'x' of method 'run' is another in the program of .* than in its man"
+    ):
+        Session(made.write_bundle(tmp_path / "other", program, methods))
+
+
+def test_an_operator_that_is_not_there_is_said_when_the_session_opens(
+    bundle: Path, program: bytes, tmp_path: Path
+) -> None:
+    methods = [made.method("one", {}, {})]
+    with pytest.raises(EdgekitError, match="needs FlexErf, which this runtime does not have"):
+        Session(made.write_bundle(tmp_path / "flex", program, methods, operators=["FlexErf"]))
+    later = program.replace(b"edgekit.kv_append", b"edgekit.kv_extend")
+    assert later != program
+    with pytest.raises(
+        EdgekitError, match=r"cannot be run: this edgekit has no operator edgekit\.kv_extend: take the lib"
+    ):
+        Session(made.write_bundle(tmp_path / "later", later, methods))
+
+
+@pytest.mark.parametrize(
+    ("library", "says"),
+    [
+        ("/nowhere/libLiteRt.so", "LiteRT, which runs this bundle's program, cannot be loaded"),
+        ("libm.so.6", "libm.so.6 is too old or too new a LiteRT: it lacks LiteRtCreateEnvironment"),
+    ],
+)
+def test_a_library_that_is_not_litert(library: str, says: str, bundle: Path) -> None:
+    code = f"from edgekit_runtime import Session\nSession({str(bundle)!r})"
+    environment = os.environ | {"EDGEKIT_LITERT": library}
+    failed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert failed.returncode != 0
+    assert says in failed.stderr
+
+
+def test_what_litert_prints(bundle: Path) -> None:
+    # One line a process, which its C interface cannot turn off.
+    code = (
+        "import numpy as np\nfrom edgekit_runtime import Session\n"
+        f"Session({str(bundle)!r}).run(np.zeros(({HEADS}, 1, {SIZE}), np.float32), np.array(0), method='one')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert done.stderr in ("", "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n")
