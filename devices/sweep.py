@@ -26,6 +26,15 @@ BUNDLES, RESULTS = "bundles", "results"
 EDGEKIT = (sys.executable, "-c", "from edgekit.cli.main import main; main()")
 
 
+#: By format, the packages that write it beside those of every export.
+_TOOLS: dict[str, tuple[str, ...]] = {
+    "pte": (),
+    "tflite": ("litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
+    "tflite-builtin": ("litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+}
+
+
 @dataclass(frozen=True)
 class Job:
     """One export to make and measure.
@@ -36,6 +45,7 @@ class Job:
         arguments: of `edgekit export`, without the folder.
         rank: of its recipe among the model's, the most exact first.
         files: that the result depends on.
+        format: as in its row: "pte", "tflite", "tflite-builtin" or "onnx".
     """
 
     name: str
@@ -45,10 +55,11 @@ class Job:
     arguments: tuple[str, ...]
     rank: int = 0
     files: tuple[Path, ...] = ()
+    format: str = "pte"
 
     def shown(self) -> dict[str, Any]:
         """What a result says of it."""
-        names = ("name", "model", "recipe", "kv", "rank", "arguments")
+        names = ("name", "model", "format", "recipe", "kv", "rank", "arguments")
         return {name: getattr(self, name) for name in names}
 
     def key(self) -> str:
@@ -57,7 +68,7 @@ class Job:
             "arguments": self.arguments,
             "files": [sha256_of(path) if path.is_file() else str(path) for path in self.files],
             "data": os.environ.get("EDGEKIT_DATA", ""),
-            "tools": [version(name) for name in ("edgekit", "torch", "executorch", "torchao")],
+            "tools": [version(name) for name in ("edgekit", "torch", "executorch", "torchao", *_TOOLS[self.format])],
         }
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -153,4 +164,12 @@ def all_results(folder: Path, jobs: Iterable[dict[str, Any]]) -> list[dict[str, 
             except (EdgekitError, KeyError, TypeError):
                 continue
             others.append(result)
-    return sorted(mine + others, key=lambda result: (result["job"]["model"], result["job"]["rank"]))
+    order = list(_TOOLS)
+    return sorted(
+        mine + others,
+        key=lambda result: (
+            result["job"]["model"],
+            order.index(result["job"].get("format", "pte")),
+            result["job"]["rank"],
+        ),
+    )

@@ -8,14 +8,16 @@ from typing import Literal
 
 from edgekit.devices.profile import FORMATS, DeviceProfile
 from edgekit.errors import UsageError, unknown_name
+from edgekit.export.recipes import Recipe
 from edgekit.models.model import StateForm
 
 Operators = Literal["edgekit", "builtin"]
 #: What must run a `.tflite` program: the LiteRT of edgekit's own session, or an interpreter of before it.
 Interpreter = Literal["litert", "tflite-runtime-2.14"]
 
-#: By format: the runtime that runs it, and the packages that write it where an extra brings them.
-RUNTIMES = {"pte": "executorch", "tflite": "litert", "onnx": "onnxruntime"}
+#: tflite-runtime's last release.
+OLD_INTERPRETER: Interpreter = "tflite-runtime-2.14"
+#: By format, the packages that write it where an extra brings them.
 _PACKAGES = {
     "pte": (),
     "tflite": ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
@@ -84,6 +86,30 @@ def check_format(found: ProgramFormat, device: DeviceProfile) -> None:
             f"--format {found.name} needs {', '.join(lacking)}: pip install 'edgekit[{found.name}]' "
             f"(from a checkout: pip install '.[{found.name}]')."
         )
+
+
+def refused(form: ProgramFormat, recipe: Recipe) -> str | None:
+    """Why a format does not take a recipe, the rest of a sentence that begins ".onnx refuses int4: "; None if it does."""
+    if form.name == "onnx":
+        from edgekit.export import onnx
+
+        return onnx.refused(recipe)
+    if form.interpreter == OLD_INTERPRETER and recipe.activations == "int8 dynamic":
+        return (
+            f"{form.interpreter} computes linear layers with int8 activations by their range wrong, without a word "
+            f"(leave --interpreter out)"
+        )
+    return None
+
+
+def check_recipe(form: ProgramFormat, recipe: Recipe) -> None:
+    """Refuses a recipe that a format does not take.
+
+    Raises:
+        UsageError: with the reason.
+    """
+    if (reason := refused(form, recipe)) is not None:
+        raise UsageError(f".{form.name} refuses {recipe.name}: {reason}; choose another with --recipe.")
 
 
 def missing_packages(name: str) -> list[str]:

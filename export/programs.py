@@ -9,9 +9,8 @@ from typing import Any, Literal
 from torch.export import ExportedProgram
 
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import UsageError
 from edgekit.export.capture import capture
-from edgekit.export.formats import ProgramFormat
+from edgekit.export.formats import ProgramFormat, check_recipe
 from edgekit.export.mixed import kept_modules
 from edgekit.export.quantize import quantize
 from edgekit.export.quantized import quantized_graphs
@@ -73,6 +72,7 @@ def make_program(
         UsageError: the recipe is not for this format.
         EdgekitError: a stage failed, or the target runtime lacks an operator.
     """
+    check_recipe(form, recipe)
     make = {"pte": _pte, "tflite": _tflite, "onnx": _onnx}[form.name]
     return make(model, methods, recipe, device, form, on_stage, most_indirection)
 
@@ -125,7 +125,6 @@ def _tflite(
 ) -> FinishedProgram:
     from edgekit.export import tflite, tflite_interpreters, tflite_quantize
 
-    tflite_interpreters.check_recipe(recipe, form.interpreter)
     kept = kept_modules(model, methods, recipe)
     on_stage("capture")
     graphs = capture(model.device_module, methods)
@@ -160,8 +159,6 @@ def _onnx(
 ) -> FinishedProgram:
     from edgekit.export import onnx, tensorrt
 
-    if (reason := onnx.refused(recipe)) is not None:
-        raise UsageError(f".onnx refuses {recipe.name}: {reason}; choose another with --recipe, or another --format.")
     kept = kept_modules(model, methods, recipe)
     on_stage("capture")
     graphs: dict[str, ExportedProgram] = capture(model.device_module, methods)

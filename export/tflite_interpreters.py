@@ -1,8 +1,8 @@
 """What `.tflite` interpreters cannot run, or run wrong without a word: refused before a bundle is made.
 
 Found by running: LiteRT 2.3 resizes by nearest neighbours wrong where the ratio is no whole number, gives zeros as the
-places of a maximum, and forgets buffers that a graph changes. tflite-runtime 2.14 computes linear layers with int8
-weights and activations by their range wrong, and ends with what it does not know.
+places of a maximum, and forgets buffers that a graph changes; tflite-runtime 2.14 lacks what came later. Which recipes
+that one computes wrong, `formats.refused` knows.
 """
 
 from __future__ import annotations
@@ -10,31 +10,15 @@ from __future__ import annotations
 import torch
 from torch.fx import Node
 
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import EdgekitError
 from edgekit.export.capture import Graphs
-from edgekit.export.formats import Interpreter, ProgramFormat
-from edgekit.export.recipes import Recipe
+from edgekit.export.formats import OLD_INTERPRETER, ProgramFormat
 from edgekit.export.tflite import TFLiteProgram
 
-#: Its name on the command line.
-OLD: Interpreter = "tflite-runtime-2.14"
-#: The newest versions that it has of operators that litert-torch may write in newer ones.
+#: The newest versions that tflite-runtime 2.14 has of operators that litert-torch may write in newer ones.
 _NEWEST_VERSION = {"FULLY_CONNECTED": 11, "CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "EMBEDDING_LOOKUP": 3}
 _PLACES = {torch.ops.aten.max_pool2d_with_indices.default, torch.ops.aten.max_pool3d_with_indices.default}
 _NEAREST = "upsample_nearest"
-
-
-def check_recipe(recipe: Recipe, interpreter: Interpreter) -> None:
-    """Refuses recipes that an interpreter computes wrong.
-
-    Raises:
-        UsageError: with the reason.
-    """
-    if interpreter == OLD and recipe.activations == "int8 dynamic":
-        raise UsageError(
-            f"{interpreter} computes {recipe.name} wrong without a word (linear layers with int8 activations by their "
-            f"range): choose --recipe fp32, fp16 or int8, or leave --interpreter out."
-        )
 
 
 def check_graphs(graphs: Graphs) -> None:
@@ -67,7 +51,7 @@ def check_program(program: TFLiteProgram, form: ProgramFormat) -> None:
             f"--operators builtin: the model calls {', '.join(program.custom_operators)}, which an unmodified "
             f"interpreter has not: leave the option out, or rewrite the model without."
         )
-    if form.interpreter != OLD:
+    if form.interpreter != OLD_INTERPRETER:
         return
     for graph in program.subgraphs:
         for call in graph.operators:

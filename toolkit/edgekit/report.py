@@ -140,7 +140,7 @@ def print_outputs(accuracy: Mapping[str, Any]) -> None:
 
 
 def print_differences(differences: Sequence[Mapping[str, Any]]) -> None:
-    """What bundles of one model say against each other and against eager fp32: the largest difference of each output."""
+    """What bundles of one model say against each other and against eager fp32: each output's largest difference."""
     rows = [
         (
             one["first"],
@@ -307,18 +307,20 @@ def print_sweep(results: Sequence[Mapping[str, Any]], markdown: bool = False) ->
     """
     headers = (
         "model",
+        "format",
         "recipe",
         "size",
         "peak, predicted",
         "measured",
         "p50",
         "max error",
+        "of the range",
         "SNR",
         "task metric",
         "gate",
     )
     rows = [_sweep_row(result) for result in results]
-    (_print_markdown if markdown else print_table)(headers, rows, range(2, 8))
+    (_print_markdown if markdown else print_table)(headers, rows, range(3, 10))
     for result in results:
         if result["error"]:
             name = result["job"]["name"]
@@ -327,18 +329,24 @@ def print_sweep(results: Sequence[Mapping[str, Any]], markdown: bool = False) ->
 
 def _sweep_row(result: Mapping[str, Any]) -> list[str]:
     job, bundle, bench = result["job"], result["bundle"], result["bench"]
+    form = job.get("format", "pte")
     label = job["recipe"] if job["kv"] is None else f"{job['recipe']}, KV {job['kv']}"
     if bundle is None:
-        return [job["model"], label, *[""] * 7, "failed"]
+        return [job["model"], form, label, *[""] * 8, "failed"]
     peak = bundle["memory"].get("peak")
+    error, ratio = worst_outputs(bundle["accuracy"])
+    relative = max(output["relative"] for output in bundle["accuracy"]["outputs"])
     measured = ["", ""] if bench is None else [bytes_text(bench["peak_memory_bytes"]), f"{bench['p50_ms']:.3g} ms"]
     return [
         job["model"],
+        form,
         label,
         bytes_text(bundle["bytes"]),
         "" if peak is None else bytes_text(peak),
         *measured,
-        *worst_outputs(bundle["accuracy"]),
+        error,
+        f"{relative:.1g}",
+        ratio,
         metric_text(bundle["accuracy"]["metric"]),
         "met" if bundle["accuracy"]["gate"]["passed"] else "missed",
     ]

@@ -260,9 +260,9 @@ def command(
         several = {"differences": compared} if compared else {}
         print_json({"bundles": made} | ({"attempts": tried} if tried else {}) | several)
         return
-    for several in attempts.values():
+    for searched in attempts.values():
         assert memory_budget is not None
-        print_attempts(several, memory_budget)
+        print_attempts(searched, memory_budget)
     print_bundles(bundles)
     for name, mixture in mixtures.items():
         print(f"{name}, {mixture.text()}.")

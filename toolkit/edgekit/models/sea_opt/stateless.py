@@ -50,10 +50,11 @@ class NextToken(nn.Module):
         self._fields: list[list[str]] = []
         for index, (layer, original) in enumerate(zip(self.opt.decoder.layers, trained.decoder.layers, strict=True)):
             state = original.new_state(capacity, kv)
-            if isinstance(original.self_attn, SEAAttention) and form == "tensors":
-                layer.self_attn = _OperatorAttention(layer.self_attn, state)
+            attention = layer.self_attn
+            if isinstance(attention, SEAAttention) and form == "tensors":
+                layer.self_attn = _OperatorAttention(attention, state)
             else:
-                layer.self_attn = _StandardAttention(layer.self_attn, state)
+                layer.self_attn = _StandardAttention(attention, state)
             tensors = _tensors(state)
             self._fields.append(list(tensors))
             self.states |= {f"layer{index}.{name}": tensor for name, tensor in tensors.items()}
@@ -102,10 +103,12 @@ class _OperatorAttention(DenseAttention):
         weights = SeaWeights(*(self.get_buffer(name) for name in SeaWeights._fields))
         past = SeaState(*(state[name] for name in SeaState._fields))
         scores, gates, v_mean, estimator = stateless.sea_estimate(q, k, v, position, weights, past)
+        new = dict(zip(names, caches, strict=True))
         context = stateless.sparse_topk_attention(
-            q, *caches[:2], scores, gates, v_mean, position, self.k_budget, *caches[2:]
+            *(q, new["k_cache"], new["v_cache"], scores, gates, v_mean, position, self.k_budget),
+            *(new.get("k_scale"), new.get("v_scale")),
         )
-        return self._merge(context[None])[0], dict(zip(names, caches, strict=True)) | estimator._asdict()
+        return self._merge(context[None])[0], new | estimator._asdict()
 
 
 class _StandardAttention(DenseAttention):
