@@ -72,6 +72,14 @@ class Machine:
         """
         return self._run(OPERATORS / "run_program", [path, "inputs", "outputs"], inputs, environment or {})
 
+    def tflite(self, library: Path, path: Path, *inputs: np.ndarray, threads: int = 1, states: int = 0) -> list[bytes]:
+        """Runs a `.tflite` program on LiteRT's C interface; the last `states` inputs and outputs share their memory.
+
+        Raises:
+            OperatorError: with what went wrong.
+        """
+        return self._run(OPERATORS / "run_tflite", [library, path, "inputs", "outputs", threads, states], inputs, {})
+
     def session(self, case: str, bundles: Sequence[Path], *inputs: np.ndarray) -> list[bytes]:
         """Runs a case of run_session.cpp; gives what it wrote.
 
@@ -137,7 +145,7 @@ def build(folder: Path, *options: str, targets: Sequence[str] = ("all",)) -> Pat
 
 
 #: What the sanitizers watch.
-WATCHED = ("run_operator", "run_session")
+WATCHED = ("run_operator", "run_session", "run_tflite")
 
 
 def sanitized(folder: Path) -> Machine:
