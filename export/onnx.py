@@ -33,6 +33,8 @@ MINIMUM_RUNTIME = "1.14"
 
 #: The oldest that torch's exporter writes, which the most runtimes read.
 DEFAULT_OPSET = 18
+#: By opset, the ONNX Runtime that read it first.
+_FIRST_RUNTIMES = {17: "1.12", 18: "1.14", 19: "1.15", 20: "1.17", 21: "1.18"}
 #: Weights that several methods share lie in it.
 WEIGHTS_FILE = "program.weights"
 #: Smaller ones stay in the program; the others begin at a multiple of it, so that a runtime can map them.
@@ -50,6 +52,7 @@ class LoweredOnnx:
         method_files: by method, the file that holds it.
         operators: what they call, sorted; all of the standard domain.
         opset: its version.
+        minimum_runtime: the first ONNX Runtime that reads that.
         weights: bytes of all constants, each counted once.
     """
 
@@ -57,6 +60,7 @@ class LoweredOnnx:
     method_files: Mapping[str, str]
     operators: tuple[str, ...]
     opset: int
+    minimum_runtime: str
     weights: int
 
 
@@ -90,6 +94,9 @@ def lower(graphs: Mapping[str, ExportedProgram], methods: Sequence[Method], devi
     except ImportError as error:
         raise UsageError("--format onnx needs more packages: run `pip install 'edgekit[onnx]'`.") from error
     opset = device.opset or DEFAULT_OPSET
+    if opset not in _FIRST_RUNTIMES:
+        known = ", ".join(map(str, _FIRST_RUNTIMES))
+        raise EdgekitError(f"{device.name} asks for ONNX of opset {opset}: set opset in its profile to one of {known}.")
     protos: dict[str, onnx.ModelProto] = {}
     for method in methods:
         protos[method.spec.name] = _converted(graphs[method.spec.name], method, opset)
@@ -110,7 +117,7 @@ def lower(graphs: Mapping[str, ExportedProgram], methods: Sequence[Method], devi
     if weights.stored:
         files[WEIGHTS_FILE] = bytes(weights.stored)
     _check(files, files_of)
-    return LoweredOnnx(files, files_of, tuple(sorted(operators)), opset, weights.size)
+    return LoweredOnnx(files, files_of, tuple(sorted(operators)), opset, _FIRST_RUNTIMES[opset], weights.size)
 
 
 def _converted(graph: ExportedProgram, method: Method, opset: int) -> onnx.ModelProto:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +36,7 @@ def providers(device: DeviceProfile) -> list[str]:
     return [*(["tensorrt"] if limits_of(device) is not None else []), *gpu, "cpu"]
 
 
-def commands(method_files: dict[str, str], methods: Sequence[Method], recipe: Recipe) -> str:
+def commands(method_files: Mapping[str, str], methods: Sequence[Method], recipe: Recipe) -> str:
     """The `trtexec` command lines that build the engines of a bundle's programs, one a method; run in its folder.
 
     Args:
