@@ -1,4 +1,4 @@
-"""ONNX programs: answers in ONNX Runtime against eager torch, names, weights stored once, bytes, and what is refused."""
+"""ONNX programs: answers in ONNX Runtime against eager torch, names, weights stored once, and what is refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 24, 5, padding=2, stride=2))
-        self.words = nn.Embedding(40, 24)
+        self.words = nn.Embedding(41, 24)
         self.head = nn.Sequential(nn.Linear(24, 96), nn.ReLU(), nn.Linear(96, 10))
 
     def forward(self, image: torch.Tensor, word: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,7 +57,7 @@ def inputs(seed: int, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def model_of(net: nn.Module, *samples: tuple[torch.Tensor, ...]) -> ModuleModel:
-    return ModuleModel(net, samples[0] if len(samples) == 1 else list(samples), None, None, 0)
+    return ModuleModel(net.eval(), samples[0] if len(samples) == 1 else list(samples), None, None, 0)
 
 
 def lowered(
@@ -112,13 +112,13 @@ def test_names_and_shapes(net):
 
 @pytest.mark.parametrize(("recipe", "stored"), [("fp16", onnx.TensorProto.FLOAT16), ("int8", onnx.TensorProto.INT8)])
 def test_weights_are_stored_narrow(net, recipe, stored):
-    weights = {"body.0.weight": 72, "body.2.weight": 4800, "head.0.weight": 2304, "head.2.weight": 960}
     program = onnx.load_from_string(lowered(net, recipe, kept=("head.2",)).files["program.onnx"])
     sizes = [int(np.prod(tensor.dims)) for tensor in program.graph.initializer if tensor.data_type == stored]
     assert set(sizes) >= {72, 4800, 2304}
     assert 960 not in sizes
     wide = [tensor for tensor in program.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
-    assert max(int(np.prod(tensor.dims)) for tensor in wide) == (960 if recipe == "fp16" else weights["head.2.weight"])
+    words = set() if recipe == "fp16" else {984}  # which static int8 leaves alone
+    assert {size for tensor in wide if (size := int(np.prod(tensor.dims))) > 100} == {960} | words
 
 
 def test_int8_for_tensorrt_is_symmetric_and_elsewhere_is_not(net):
@@ -137,13 +137,14 @@ def test_int8_for_tensorrt_is_symmetric_and_elsewhere_is_not(net):
 
 def test_methods_share_weights(net, tmp_path):
     program = lowered(net, batches=(1, 4))
-    assert list(program.files) == ["program-forward_b1.onnx", "program-forward_b4.onnx", "program.weights"]
-    assert program.method_files == {f"forward_b{batch}": f"program-forward_b{batch}.onnx" for batch in (1, 4)}
+    names = [method.spec.name for method in model_of(net, *(inputs(0, batch) for batch in (1, 4))).methods()]
+    assert program.method_files == {name: f"program-{name}.onnx" for name in names}
+    assert list(program.files) == [*program.method_files.values(), "program.weights"]
     stored = len(program.files["program.weights"])
     large = sum(4 * weight.numel() for weight in net.parameters() if 4 * weight.numel() >= 4096)
     assert large <= stored < 1.5 * large
-    for batch in (1, 4):
-        scores, _ = run(program, tmp_path, *(t.numpy() for t in inputs(1, batch)), name=f"program-forward_b{batch}.onnx")
+    for batch, file in zip((1, 4), program.method_files.values(), strict=True):
+        scores, _ = run(program, tmp_path, *(tensor.numpy() for tensor in inputs(1, batch)), name=file)
         assert error(net(*inputs(1, batch))[0], scores) < 1e-5
 
 
@@ -157,7 +158,8 @@ class Counter(nn.Module):
 def counter_method() -> Method:
     row = TensorSpec("x", (4,), "float32")
     states = TensorSpec("total", (4,), "float32"), TensorSpec("kept", (2,), "int64")
-    return Method(MethodSpec("add", (row,), (TensorSpec("sum", (), "float32"),)), (torch.ones(4),), Counter(), None, states)
+    spec = MethodSpec("add", (row,), (TensorSpec("sum", (), "float32"),))
+    return Method(spec, (torch.ones(4),), Counter(), None, states)
 
 
 def test_states_go_in_and_come_out(tmp_path):
@@ -239,8 +241,8 @@ class Sorts(nn.Module):
 @pytest.mark.parametrize(
     ("module", "said"),
     [
-        (Remembers(), r"changes 'seen' in place, which ONNX cannot: take it as an input"),
-        (Sparse(), r"method 'forward' .* no operator for edgekit::sparse_topk.*: export with --operators builtin\."),
+        (Remembers(), r"cannot be written as ONNX: it changes 'seen' in place: take that as an input and"),
+        (Sparse(), r"method 'forward' .* no operator for edgekit::sparse_topk.*: use others in the module, or"),
         (Sorts(), r"method 'forward' cannot be written as ONNX: ONNX has no operator for aten::linalg_qr"),
     ],
 )
@@ -261,5 +263,5 @@ def test_refused_recipes():
 
 def test_opsets(net):
     assert lowered(net, device=replace(LINUX, opset=19)).minimum_runtime == "1.15"
-    with pytest.raises(EdgekitError, match=r"linux-x86_64 asks for ONNX of opset 7: set opset in its profile to one of"):
+    with pytest.raises(EdgekitError, match=r"linux-x86_64 asks for ONNX of opset 7: set opset in its profile to"):
         lowered(net, device=replace(LINUX, opset=7))
