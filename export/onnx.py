@@ -33,6 +33,8 @@ MINIMUM_RUNTIME = "1.14"
 
 #: The oldest that torch's exporter writes, which the most runtimes read.
 DEFAULT_OPSET = 18
+#: By opset, the ONNX Runtime that read it first.
+_FIRST_RUNTIMES = {17: "1.12", 18: "1.14", 19: "1.15", 20: "1.17", 21: "1.18"}
 #: Weights that several methods share lie in it.
 WEIGHTS_FILE = "program.weights"
 #: Smaller ones stay in the program; the others begin at a multiple of it, so that a runtime can map them.
@@ -50,6 +52,7 @@ class LoweredOnnx:
         method_files: by method, the file that holds it.
         operators: what they call, sorted; all of the standard domain.
         opset: its version.
+        minimum_runtime: the first ONNX Runtime that reads that.
         weights: bytes of all constants, each counted once.
     """
 
@@ -57,6 +60,7 @@ class LoweredOnnx:
     method_files: Mapping[str, str]
     operators: tuple[str, ...]
     opset: int
+    minimum_runtime: str
     weights: int
 
 
@@ -90,6 +94,9 @@ def lower(graphs: Mapping[str, ExportedProgram], methods: Sequence[Method], devi
     except ImportError as error:
         raise UsageError("--format onnx needs more packages: run `pip install 'edgekit[onnx]'`.") from error
     opset = device.opset or DEFAULT_OPSET
+    if opset not in _FIRST_RUNTIMES:
+        known = ", ".join(map(str, _FIRST_RUNTIMES))
+        raise EdgekitError(f"{device.name} asks for ONNX of opset {opset}: set opset in its profile to one of {known}.")
     protos: dict[str, onnx.ModelProto] = {}
     for method in methods:
         protos[method.spec.name] = _converted(graphs[method.spec.name], method, opset)
@@ -110,7 +117,7 @@ def lower(graphs: Mapping[str, ExportedProgram], methods: Sequence[Method], devi
     if weights.stored:
         files[WEIGHTS_FILE] = bytes(weights.stored)
     _check(files, files_of)
-    return LoweredOnnx(files, files_of, tuple(sorted(operators)), opset, weights.size)
+    return LoweredOnnx(files, files_of, tuple(sorted(operators)), opset, _FIRST_RUNTIMES[opset], weights.size)
 
 
 def _converted(graph: ExportedProgram, method: Method, opset: int) -> onnx.ModelProto:
@@ -122,15 +129,15 @@ def _converted(graph: ExportedProgram, method: Method, opset: int) -> onnx.Model
     from edgekit.export.onnx_graph import clean, move_transposes, name_ends, replace_unlisted, stays
 
     name = method.spec.name
-    _check_changes(graph, name)
     try:
         with captured_stderr(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _convertible(graph), dynamo=True, opset_version=opset, optimize=False, verbose=False
             )
-            if program is None:
+            if program is None or program.exported_program is None:
                 raise EdgekitError("torch's exporter gave nothing.")
+            _check_changes(program.exported_program)
             model: ir.Model = program.model
             optimize_ir(model, should_fold=stays)
             move_transposes(model)
@@ -167,14 +174,11 @@ def _convertible(graph: ExportedProgram) -> ExportedProgram:
     return graph
 
 
-def _check_changes(graph: ExportedProgram, method: str) -> None:
-    """Refuses a graph that changes a buffer or an input: ONNX has no memory from call to call."""
+def _check_changes(graph: ExportedProgram) -> None:
+    """Refuses a graph, in functional form, that changes a buffer or an input: ONNX has no memory from call to call."""
     signature = graph.graph_signature
     for name in (*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()):
-        raise EdgekitError(
-            f"method {method!r} changes {name!r} in place, which ONNX cannot: take it as an input and give it as "
-            f"an output."
-        )
+        raise EdgekitError(f"it changes {name!r} in place: take that as an input and give it as an output.")
 
 
 def _reason(error: BaseException) -> str:
@@ -186,10 +190,7 @@ def _reason(error: BaseException) -> str:
         text = str(cause)
         if "No ONNX function found for" in text and "op='" in text:
             operator = text.split("op='", 1)[1].split("'", 1)[0].replace(".", "::", 1)
-            remedy = "use others in the module"
-            if operator.startswith("edgekit::"):
-                remedy = "export with --operators builtin"
-            return f"ONNX has no operator for {operator}: {remedy}."
+            return f"ONNX has no operator for {operator}: use others in the module, or another --format."
         cause = cause.__cause__
     lines = [line for line in str(error).splitlines() if line.strip()]
     return f"{lines[0].strip().rstrip('.') if lines else type(error).__name__}."
@@ -200,7 +201,7 @@ def _standard(method: str, node: onnx.NodeProto) -> str:
     if node.domain not in ("", "ai.onnx"):
         raise EdgekitError(
             f"node {node.name!r} of method {method!r} is {node.domain}::{node.op_type}, which is no standard ONNX "
-            f"operator: export with --operators builtin, or use others in the module."
+            f"operator: use others in the module, or another --format."
         )
     return str(node.op_type)
 

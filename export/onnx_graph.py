@@ -8,6 +8,9 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, NameFixPass
 
+#: An operator and what it takes beside what goes through it.
+_Step = tuple[str, list[ir.Value | None]]
+
 #: What makes floats of stored constants at each call, so that the file has them in fewer bits.
 _WIDENING = ("Cast", "DequantizeLinear")
 
@@ -60,21 +63,22 @@ def replace_unlisted(model: ir.Model) -> None:
             _replace(model, node, [("Xor", [node.inputs[1]]), ("Not", [])])
         elif node.op_type == "Clip" and first.dtype in (ir.DataType.INT32, ir.DataType.INT64):
             bounds = zip(("Max", "Min"), node.inputs[1:], strict=False)
-            steps = [(operator, [bound]) for operator, bound in bounds if bound is not None]
+            steps: list[_Step] = [(operator, [bound]) for operator, bound in bounds if bound is not None]
             _replace(model, node, steps or [("Identity", [])])
 
 
-def _replace(model: ir.Model, node: ir.Node, steps: Sequence[tuple[str, list[ir.Value | None]]]) -> None:
+def _replace(model: ir.Model, node: ir.Node, steps: Sequence[_Step]) -> None:
     """Puts a chain of operators in a node's place; each takes what the one before gave, then its other inputs."""
-    old, value, chain = node.outputs[0], node.inputs[0], []
+    old, chain = node.outputs[0], []
+    value: ir.Value | None = node.inputs[0]
     for place, (operator, others) in enumerate(steps):
         last = place + 1 == len(steps)
         name = node.name if last else f"{node.name}_{operator.lower()}"
         chain.append(ir.node(operator, [value, *others], name=name))
-        value = chain[-1].outputs[0]
-        value.name = old.name if last else f"{old.name}_{operator.lower()}"
-        value.shape, value.dtype = old.shape, old.dtype
-    ir.convenience.replace_nodes_and_values(model.graph, node, [node], chain, [old], [value])
+        value = given = chain[-1].outputs[0]
+        given.name = old.name if last else f"{old.name}_{operator.lower()}"
+        given.shape, given.type = old.shape, old.type
+    ir.convenience.replace_nodes_and_values(model.graph, node, [node], chain, [old], [chain[-1].outputs[0]])
 
 
 def name_ends(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -163,7 +163,9 @@ def _onnx(
     on_stage("capture")
     graphs: dict[str, ExportedProgram] = capture(model.device_module, methods)
     on_stage("quantize")
-    graphs = quantize(model, graphs, methods, recipe, kept, standard=True)
+    graphs = quantize(
+        model, graphs, methods, recipe, kept, standard=True, symmetric=tensorrt.limits_of(device) is not None
+    )
     on_stage("lower")
     lowered = onnx.lower(graphs, methods, device)
     providers = tensorrt.providers(device)
@@ -180,7 +182,7 @@ def _onnx(
         },
         _memory(sum(map(len, lowered.files.values())), lowered.weights, methods),
         ("torch", "onnx", "onnxscript"),
-        {"onnxruntime": onnx.MINIMUM_RUNTIME},
+        {"onnxruntime": lowered.minimum_runtime},
         "gpu" if providers[0] != "cpu" else "cpu",
         lowered.method_files,
     )

@@ -106,6 +106,7 @@ def quantize(
     kept: Sequence[str] | None = None,
     in_half: bool = False,
     standard: bool = False,
+    symmetric: bool = False,
 ) -> dict[str, ExportedProgram]:
     """The graphs in a recipe's numbers; where nothing is to be changed they come back as they are.
 
@@ -116,8 +117,10 @@ def quantize(
         recipe: any.
         kept: names of the submodules that stay in fp32; None for the model's own.
         in_half: whether fp16 may compute in half precision; else it only stores.
-        standard: for programs that know standard operators only, and may run on a GPU: int8 activations are symmetric
-            about 0, and fp16 stores weights of every kind of layer, with a plain change of type before it.
+        standard: for programs that know standard operators only: fp16 stores weights of every kind of layer, and a
+            plain change of type widens them.
+        symmetric: whether int8 activations have a zero point of 0, which TensorRT asks for; it costs what is never
+            negative half of its steps, and XNNPACK and ONNX Runtime's CPU the fusion with ReLU.
     """
     kept = model.keep_fp32 if kept is None else kept
     quantized = {}
@@ -125,7 +128,7 @@ def quantize(
         captured = graphs[method.spec.name]
         graph = captured.module()
         if recipe.calibrated:
-            graph = _calibrated(model, method, graph, recipe, kept, standard)
+            graph = _calibrated(model, method, graph, recipe, kept, symmetric)
         changed = narrow_weights(graph, recipe, kept, in_half, standard) or recipe.calibrated
         quantized[method.spec.name] = export_graph(graph, method) if changed else captured
     return quantized
@@ -179,7 +182,7 @@ def _shapes(tensors: Sequence[torch.Tensor]) -> str:
 def _configuration(observer: Observer, symmetric: bool) -> QuantizationConfig:
     """int8 weights per output channel and int8 activations per tensor, with the range that an observer finds.
 
-    With `symmetric` the zero point of activations is 0, as TensorRT has it.
+    With `symmetric` the zero point of activations is 0.
     """
     configuration = get_symmetric_quantization_config(is_per_channel=True)
     activation = configuration.input_activation
