@@ -58,8 +58,7 @@ def check_operators(
         files: of the bundle.
         device: for the sentence.
         format_name: of the program; ONNX's operators are all ONNX Runtime's own.
-        operators, delegates: what the program calls; the attributes of a `.tflite`'s custom operators are no part of
-            their names.
+        operators, delegates: what the program calls.
 
     Raises:
         EdgekitError: none has; names what is missing.
@@ -67,12 +66,17 @@ def check_operators(
     if format_name == "onnx":
         return
     names = {name for path in files.values() for name in re.findall(rb"[\w.:]+", path.read_bytes())}
-    missing = [name for name in (*operators, *delegates) if name.partition("?")[0].encode() not in names]
+    missing = [name for name in (*operators, *delegates) if _registered(name, format_name).encode() not in names]
     if missing:
         raise EdgekitError(
             f"no library for {device.name} has {', '.join(missing)}: rewrite the module without, or export it with "
             f"--no-native for a runtime that has."
         )
+
+
+def _registered(name: str, format_name: str) -> str:
+    """What a library that has an operator holds. LiteRT's is called by way of the function of `edgekit/ops.h`."""
+    return name.partition("?")[0].replace("edgekit.", "edgekit_") if format_name == "tflite" else name
 
 
 def newest_version(elf: ELFFile, family: str) -> tuple[int, ...]:

@@ -89,7 +89,7 @@ def check_format(found: ProgramFormat, device: DeviceProfile) -> None:
 
 
 def refused(form: ProgramFormat, recipe: Recipe) -> str | None:
-    """Why a format does not take a recipe, the rest of a sentence that begins ".onnx refuses int4: "; None if it does."""
+    """Why a format refuses a recipe, the rest of a sentence that begins "onnx refuses int4: "; None if it does."""
     if form.name == "onnx":
         from edgekit.export import onnx
 

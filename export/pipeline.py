@@ -30,7 +30,7 @@ from edgekit.export.runtime_files import runtime_files
 from edgekit.models.metrics import Drop, Extent
 from edgekit.models.model import Method, Model
 from edgekit.report import bytes_text
-from edgekit_runtime import Session
+from edgekit.sessions import open_session
 
 Stage = Literal["capture", "quantize", "lower", "verify", "pack"]
 STAGES: tuple[Stage, ...] = ("capture", "quantize", "lower", "verify", "pack")
@@ -153,7 +153,7 @@ def export(
         # Sealed once so that verification runs what the device will: the files, by way of a session.
         seal(folder, fields)
         on_stage("verify")
-        session = Session(Bundle.open(folder))
+        session = open_session(Bundle.open(folder))
         samples = verify.load_samples(folder, session.methods)
         found = measure_accuracy(
             model,

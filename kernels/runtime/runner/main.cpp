@@ -1,5 +1,8 @@
 // The runner: a bundle on a file or a prompt, without Python. What the program edgekit-run (launch/launch.cpp) calls.
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -27,6 +30,20 @@ void write_log(void *, LogLevel level, const char *message) {
   std::fprintf(stderr, "%s: %s\n", names[static_cast<size_t>(level)], message);
 }
 
+// LiteRT tells on stderr, once, that it made its delegate: not in the middle of a text.
+void load_quietly(Session &session) {
+  if (std::strstr(session.manifest(), "\"format\": \"tflite\"") == nullptr) return;
+  std::fflush(stderr);
+  const int shown = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
+  if (shown >= 0 && nowhere >= 0) {
+    dup2(nowhere, STDERR_FILENO);
+    session.load(session.method(0).name);  // the first run says what is wrong
+    dup2(shown, STDERR_FILENO);
+  }
+  if (shown >= 0) close(shown);
+  if (nowhere >= 0) close(nowhere);
+}
+
 void run(int count, char **arguments, HeapCount &counted) {
   const Request request = read_request(count, arguments);
   if (request.verbose) set_log(write_log, nullptr);
@@ -40,6 +57,7 @@ void run(int count, char **arguments, HeapCount &counted) {
     take_only(request, {"method"});
     return run_bench(*session, request, load.count(), memory);
   }
+  if (!request.verbose) load_quietly(*session);
   for (const Task &task : kTasks)
     if (std::strcmp(task.name, session->task()) == 0) return task.run(*session, request);
   throw Failure(format("%s is for the task '%s', which this edgekit-run does not know: install a newer one.",

@@ -63,6 +63,7 @@ def command(
 
     --checkpoint may be a folder with one checkpoint per entity, named after it.
     """
+    from edgekit.bundle import Bundle
     from edgekit.cli.progress import display, follow_stages
     from edgekit.cli.run import usual_input
     from edgekit.errors import UsageError
@@ -79,11 +80,11 @@ def command(
     from edgekit.export.recipes import choose_recipe, find_recipe
     from edgekit.models.tasks import EvaluateRequest
     from edgekit.report import print_evaluation, print_json
-    from edgekit_runtime import Session
+    from edgekit.sessions import open_session
 
     for name in recipes:
         find_recipe(name)
-    session = Session(subject) if is_bundle else None
+    session = open_session(Bundle.open(subject, check_files=False)) if is_bundle else None
     entry = find_model(str(session.manifest["model"]["name"]) if session else subject)
     with TemporaryDirectory(prefix="edgekit-") as folder, display(quiet) as progress:
 
@@ -113,7 +114,7 @@ def command(
                     say=progress.say,
                 )
                 progress.done()
-                made[recipe.label] = Session(bundle)
+                made[recipe.label] = open_session(bundle)
             return made
 
         evaluation = entry.evaluate(

@@ -285,12 +285,12 @@ def _usual_format(
 
 def _by_model(bundles: Sequence[Bundle]) -> list[dict[str, Session]]:
     """Sessions of the bundles of each model that has several."""
-    from edgekit_runtime import Session
+    from edgekit.sessions import open_session
 
     groups: dict[str, list[Bundle]] = {}
     for bundle in bundles:
         groups.setdefault(str(bundle.manifest["model"]), []).append(bundle)
-    return [{one.name: Session(one) for one in group} for group in groups.values() if len(group) > 1]
+    return [{one.name: open_session(one) for one in group} for group in groups.values() if len(group) > 1]
 
 
 def _undelegated(bundle: object) -> str:

@@ -15,7 +15,7 @@ from edgekit.cli.run import RunRequest
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import replacing
 from edgekit.report import print_json, print_table
-from edgekit_runtime import Session
+from edgekit.sessions import open_session
 from edgekit_runtime.detect_anomalies import AnomalyPipeline, Detection, Detector
 from edgekit_runtime.series import Series, in_order, read_series
 
@@ -43,7 +43,7 @@ def run(bundle: Bundle, request: RunRequest) -> None:
             f"{inputs[0]} has {len(series.values)} rows, at least {settings.window} are needed for one score: "
             f"give a longer series."
         )
-    pipeline = AnomalyPipeline(Session(bundle))
+    pipeline = AnomalyPipeline(open_session(bundle))
     detector = _with_threshold(pipeline.detector, request.threshold)
     detection = replace_alarms(pipeline.detect(series.values), detector)
     alarms = find_alarms(detection, detector, series)

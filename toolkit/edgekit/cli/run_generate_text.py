@@ -9,7 +9,7 @@ from edgekit.cli.run import RunRequest
 from edgekit.errors import UsageError
 from edgekit.files import read_text
 from edgekit.report import bytes_text, print_json
-from edgekit_runtime import Session
+from edgekit.sessions import open_session
 from edgekit_runtime.generate import Generation, TextGenerator
 
 #: Bytes of one weight of the linear layers, by the recipe's name for them.
@@ -25,7 +25,7 @@ def run(bundle: Bundle, request: RunRequest) -> None:
     if request.attention is not None:
         _check_maps(bundle, request)
     prompt = _prompt(request)
-    generator = TextGenerator(Session(bundle))
+    generator = TextGenerator(open_session(bundle))
     went = Generation()
     pieces = generator.generate(
         prompt, request.max_tokens or MAX_TOKENS, request.temperature or 0.0, request.seed or 0, went
@@ -71,23 +71,28 @@ def measures(bundle: Bundle, went: Generation) -> dict[str, int | float | None]:
     """Tokens, tokens per second (None where none came), bytes of weights read per second, and the peak of memory."""
     # The first token comes with the prompt.
     steps = went.generated_tokens - 1
+    weights = weight_bytes(bundle)
     speed = steps / went.generated_seconds if steps > 0 else None
     return {
         "prompt_tokens": went.prompt_tokens,
         "generated_tokens": went.generated_tokens,
         "prompt_tokens_per_s": went.prompt_tokens / went.prompt_seconds if went.prompt_seconds else None,
         "generated_tokens_per_s": speed,
-        "weight_bytes_per_token": weight_bytes(bundle),
-        "weight_gb_per_s": None if speed is None else 1e-9 * weight_bytes(bundle) * speed,
+        "weight_bytes_per_token": weights,
+        "weight_gb_per_s": None if speed is None or weights is None else 1e-9 * weights * speed,
         "peak_memory_bytes": peak_memory(),
     }
 
 
-def weight_bytes(bundle: Bundle) -> int:
-    """Bytes of the weights that one token is multiplied by, by the manifest's count of multiplications."""
+def weight_bytes(bundle: Bundle) -> int | None:
+    """Bytes of the weights that one token is multiplied by, by the manifest's count of multiplications; None where
+    there is no count."""
     from edgekit.export.recipes import find_recipe
 
-    macs = bundle.manifest["programs"][0]["delegation"]["extend"]["delegated_macs"]
+    program = bundle.manifest["programs"][0]
+    if "delegation" not in program:
+        return None
+    macs = program["delegation"]["extend"]["delegated_macs"]
     rows = bundle.manifest["pipeline"]["chunk"]
     return int(macs / rows * WEIGHT_BYTES[find_recipe(str(bundle.manifest["recipe"])).weights])
 
@@ -109,7 +114,9 @@ def _summary(bundle: Bundle, went: Generation) -> str:
     generated = f"generated: {found['generated_tokens']} tokens ({reasons[went.reason]})"
     if found["generated_tokens_per_s"] is not None:
         generated += f", {found['generated_tokens_per_s']:.0f} tokens/s"
-        parts += [generated, f"weights read: {found['weight_gb_per_s']:.2f} GB/s"]
+        parts.append(generated)
+        if found["weight_gb_per_s"] is not None:
+            parts.append(f"weights read: {found['weight_gb_per_s']:.2f} GB/s")
     else:
         parts.append(generated)
     if found["peak_memory_bytes"] is not None:

@@ -17,7 +17,7 @@ from edgekit.errors import UsageError, unknown_name
 from edgekit.files import replacing, write_text
 from edgekit.pictures import draw_overlay
 from edgekit.report import print_json, print_table
-from edgekit_runtime import Session
+from edgekit.sessions import open_session
 from edgekit_runtime.images import Gray, read_gray, write_png
 from edgekit_runtime.segment import FITS, Fit, Map, Segmentation, SegmentPipeline
 
@@ -36,7 +36,7 @@ def run(bundle: Bundle, request: RunRequest) -> None:
     stages = _stage_names(bundle) if fit != "tile" else []
     outputs = {path: _outputs(path, request, bool(stages)) for path in request.inputs}
     _check_outputs(request, outputs)
-    pipeline = SegmentPipeline(Session(bundle), threshold)
+    pipeline = SegmentPipeline(open_session(bundle), threshold)
     results: list[dict[str, Any]] = []
     with display(request.quiet) as progress:
         if len(request.inputs) > 1:

@@ -11,7 +11,7 @@ from edgekit.cli.run import RunRequest
 from edgekit.errors import UsageError
 from edgekit.files import replacing
 from edgekit.report import print_json, print_table
-from edgekit_runtime import Session
+from edgekit.sessions import open_session
 from edgekit_runtime.series import read_npy
 
 
@@ -25,7 +25,7 @@ def run(bundle: Bundle, request: RunRequest) -> None:
     for path in inputs:
         if not path.is_file() or path.suffix != ".npy":
             raise UsageError(f"{path} is not an .npy file: give one per input.")
-    session = Session(bundle)
+    session = open_session(bundle)
     arrays = [read_npy(path) for path in inputs]
     names = [spec.name for spec in session.methods[0].outputs]
     answers = dict(zip(names, session.run(*arrays), strict=True))

@@ -34,9 +34,9 @@ def command(bundles: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
     from edgekit.export.recipes import find_recipe
     from edgekit.export.verify import verify_bundle
     from edgekit.report import print_differences, print_json
-    from edgekit_runtime import Session
+    from edgekit.sessions import open_session
 
-    sessions = {name: Session(bundle) for name, bundle in opened.items()}
+    sessions = {name: open_session(bundle) for name, bundle in opened.items()}
     reports = []
     for path, (name, bundle) in zip(dict.fromkeys(bundles), opened.items(), strict=False):
         errors, failures = verify_bundle(sessions[name], find_recipe(str(bundle.manifest["recipe"])))
