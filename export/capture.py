@@ -55,6 +55,25 @@ def state_zeros(method: Method) -> tuple[torch.Tensor, ...]:
     return tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in method.states)
 
 
+def check_stateless(graphs: Graphs, format_name: str) -> None:
+    """Refuses graphs that change a buffer or an input, for formats whose programs remember nothing from call to call.
+
+    Raises:
+        EdgekitError: names the method and what it changes.
+    """
+    for method, graph in graphs.items():
+        schemas = [getattr(node.target, "_schema", None) for node in graph.graph.nodes]
+        if not any(schema is not None and schema.is_mutable for schema in schemas):
+            continue
+        signature = graph.run_decompositions({}).graph_signature
+        for kind, names in (("buffer", signature.buffers_to_mutate), ("input", signature.user_inputs_to_mutate)):
+            for name in names.values():
+                raise EdgekitError(
+                    f"method {method!r} changes its {kind} '{name}', which a .{format_name} program forgets after each "
+                    f"call: take it in and give it out as tensors."
+                )
+
+
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__

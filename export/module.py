@@ -17,6 +17,7 @@ from edgekit.devices.profile import load_profile
 from edgekit.errors import UsageError
 from edgekit.export.accuracy import missed
 from edgekit.export.budget import Search
+from edgekit.export.formats import Interpreter, Operators, find_format
 from edgekit.export.pipeline import bundle_name, export
 from edgekit.export.recipes import Recipe, change_recipe, choose_recipe, taken_recipes
 from edgekit.export.verify import eager_outputs
@@ -33,6 +34,9 @@ def export_module(
     sample_inputs: Inputs | Sequence[Inputs],
     *,
     device: str,
+    format: str | None = None,
+    operators: Operators = "edgekit",
+    interpreter: Interpreter = "litert",
     recipe: str | None = None,
     output_dir: Path | str = "bundles",
     name: str | None = None,
@@ -46,13 +50,18 @@ def export_module(
     allow_drop: bool = False,
     memory_budget: int | None = None,
 ) -> Bundle:
-    """Exports a module into `output_dir/NAME-DEVICE-RECIPE` and gives the bundle.
+    """Exports a module into `output_dir/NAME-DEVICE-RECIPE` and gives the bundle; its name ends in the format where
+    that is not `.pte`.
 
     Args:
         module: in eval mode, on the CPU; returns tensors (a tensor, or a tuple, list or dict of them).
         sample_inputs: a tuple of tensors, one per argument of `forward`; or a list of such tuples, of different
             shapes, each of which becomes a method of the program. Weights are stored once.
         device: a device profile's name, or the path of a profile of your own.
+        format: "pte", "tflite" or "onnx"; None for the device's first.
+        operators: for `.tflite`, whether edgekit's operators may be called ("edgekit") or only those that every
+            interpreter has ("builtin").
+        interpreter: the oldest that must run a `.tflite`: "litert" or "tflite-runtime-2.14".
         recipe: a recipe's name; None for the device's default.
         output_dir: where the bundle's folder is made.
         name: of the bundle; None for the class's name.
@@ -76,6 +85,7 @@ def export_module(
         EdgekitError: the module cannot be captured or lowered.
     """
     profile = load_profile(device)
+    form = find_format(format or profile.formats[0], operators, interpreter)
     model = ModuleModel(module, sample_inputs, name, calibration, seed)
     chosen = choose_recipe(recipe, profile.default_recipe, model)
     if recipe is None and memory_budget is not None:
@@ -88,13 +98,14 @@ def export_module(
         warnings.warn("int8 is calibrated on random numbers: give real inputs as calibration=.", stacklevel=2)
 
     def one(model: Model, recipe: Recipe, most_indirection: int | None = None) -> Bundle:
-        target = Path(output_dir) / bundle_name(model, profile, recipe)
+        target = Path(output_dir) / bundle_name(model, profile, recipe, form)
         return export(
             *(model, profile, recipe, target, seed, force),
             native=native,
             allow_drop=allow_drop,
             memory_budget=memory_budget,
             most_indirection=most_indirection,
+            form=form,
         )
 
     if memory_budget is None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch.export import ExportedProgram
 
 from edgekit.devices.profile import DeviceProfile
-from edgekit.export.capture import capture
+from edgekit.export.capture import capture, check_stateless
 from edgekit.export.formats import ProgramFormat, check_recipe
 from edgekit.export.mixed import kept_modules
 from edgekit.export.quantize import quantize
@@ -128,6 +128,7 @@ def _tflite(
     kept = kept_modules(model, methods, recipe)
     on_stage("capture")
     graphs = capture(model.device_module, methods)
+    check_stateless(graphs, form.name)
     tflite_interpreters.check_graphs(graphs)
     on_stage("lower")
     program = tflite.convert(graphs, methods)
@@ -162,6 +163,7 @@ def _onnx(
     kept = kept_modules(model, methods, recipe)
     on_stage("capture")
     graphs: dict[str, ExportedProgram] = capture(model.device_module, methods)
+    check_stateless(graphs, form.name)
     on_stage("quantize")
     graphs = quantize(
         model, graphs, methods, recipe, kept, standard=True, symmetric=tensorrt.limits_of(device) is not None

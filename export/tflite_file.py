@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.errors import EdgekitError
@@ -24,11 +24,13 @@ class Operator:
         name: a builtin's name ("FULLY_CONNECTED"), or a custom operator's whole code ("edgekit.sparse_topk?k=8").
         version: of the builtin, 1 for custom operators.
         custom: whether the runtime must be given it.
+        node: the name of its first output, which litert-torch makes of the modules that called it.
     """
 
     name: str
     version: int
     custom: bool
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,13 @@ def read_subgraphs(program: bytes) -> list[Subgraph]:
         else:
             sides = [[(end.name, end.tensorIndex) for end in side] for side in (signature.inputs, signature.outputs)]
         inputs, outputs = (tuple(_tensor(name, graph.tensors[place]) for name, place in side) for side in sides)
-        operators = tuple(_operator(model.operatorCodes[operator.opcodeIndex]) for operator in graph.operators or ())
+        operators = tuple(
+            replace(
+                _operator(model.operatorCodes[operator.opcodeIndex]),
+                node=_word(graph.tensors[operator.outputs[0]].name) if len(operator.outputs) else "",
+            )
+            for operator in graph.operators or ()
+        )
         subgraphs.append(Subgraph(signature and _word(signature.signatureKey), inputs, outputs, operators))
     return subgraphs
 

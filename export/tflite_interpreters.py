@@ -17,6 +17,14 @@ from edgekit.export.tflite import TFLiteProgram
 
 #: The newest versions that tflite-runtime 2.14 has of operators that litert-torch may write in newer ones.
 _NEWEST_VERSION = {"FULLY_CONNECTED": 11, "CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "EMBEDDING_LOOKUP": 3}
+#: What LiteRT 2.3 has of StableHLO, which litert-torch falls back to; of the rest its files know the names only.
+_STABLEHLO = {
+    f"STABLEHLO_{name}"
+    for name in (
+        *("ADD", "CASE", "CBRT", "COMPOSITE", "GATHER", "MAXIMUM", "MINIMUM", "MULTIPLY", "PAD", "REDUCE_WINDOW"),
+        *("RNG_BIT_GENERATOR", "SCATTER", "SHIFT_LEFT"),
+    )
+}
 _PLACES = {torch.ops.aten.max_pool2d_with_indices.default, torch.ops.aten.max_pool3d_with_indices.default}
 _NEAREST = "upsample_nearest"
 
@@ -28,11 +36,6 @@ def check_graphs(graphs: Graphs) -> None:
         EdgekitError: names the operator and the node.
     """
     for method, graph in graphs.items():
-        for buffer in graph.graph_signature.buffers_to_mutate.values():
-            raise EdgekitError(
-                f"method {method!r} changes its buffer '{buffer}', which a .tflite program forgets after each call: "
-                f"take it in and give it out as tensors."
-            )
         for node in graph.graph.nodes:
             if node.op == "call_function" and (reason := _wrong(node)) is not None:
                 raise EdgekitError(
@@ -51,15 +54,15 @@ def check_program(program: TFLiteProgram, form: ProgramFormat) -> None:
             f"--operators builtin: the model calls {', '.join(program.custom_operators)}, which an unmodified "
             f"interpreter has not: leave the option out, or rewrite the model without."
         )
-    if form.interpreter != OLD_INTERPRETER:
-        return
+    old = form.interpreter == OLD_INTERPRETER
+    runtime = "tflite-runtime 2.14" if old else "LiteRT"
     for graph in program.subgraphs:
         for call in graph.operators:
-            newest = _NEWEST_VERSION.get(call.name)
-            if not call.custom and (call.name.startswith("STABLEHLO_") or (newest and call.version > newest)):
+            unknown = call.name.startswith("STABLEHLO_") and (old or call.name not in _STABLEHLO)
+            if not call.custom and (unknown or (old and call.version > _NEWEST_VERSION.get(call.name, call.version))):
                 raise EdgekitError(
-                    f"{form.interpreter} has no {call.name} of version {call.version} (method {graph.signature!r}): "
-                    f"rewrite the model without, or leave --interpreter out."
+                    f"{runtime} has no {call.name} of version {call.version} (node '{call.node}' of method "
+                    f"{graph.signature!r}): rewrite the model without{', or leave --interpreter out' if old else ''}."
                 )
 
 
