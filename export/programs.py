@@ -141,6 +141,7 @@ def _tflite(
             "operators": list(finished.custom_operators),
             "builtin_operators": list(finished.builtin_operators),
             "delegates": [],
+            "share_packed_weights": shares_packed_weights(recipe),
             **_states(methods, in_place=form.state_form == "tensors"),
         },
         _memory(len(finished.data), finished.constant_bytes, methods),

@@ -10,27 +10,15 @@
 #include "core/log.h"
 #include "edgekit/litert.h"
 #include "executorch_engine.h"
-#include "litert_ends.h"
+#include "litert_signature.h"
 
 namespace edgekit {
 namespace {
 
 using litert::End;
+using litert::Signature;
 
 constexpr char kOurs[] = "edgekit.";
-
-// What a method's signature takes and gives, in the order of LiteRT's lists: places in inputs, outputs and states.
-struct Signature {
-  size_t index = 0;
-  std::vector<End> inputs, outputs;
-  // Of each of the method's states, a view of the memory that it is read from and of that it goes to: two blocks, the
-  // same one twice where states are changed in place.
-  std::vector<End> states[2];
-  std::vector<size_t> input_order, output_order;  // by LiteRT's place: in the inputs, followed by the states
-  std::vector<litert::Buffer> taken, given;
-  std::vector<litert::Layout> layouts;
-  bool dynamic = false;
-};
 
 class LitertEngine final : public Engine {
  public:
@@ -51,7 +39,8 @@ class LitertEngine final : public Engine {
                              path.c_str(), library_.path().c_str()));
       prepare_options();  // says which operator this library does not have
       plan_state();
-      for (const MethodText &method : text_.methods) signatures_.push_back(find_signature(method));
+      for (const MethodText &method : text_.methods)
+        signatures_.emplace_back(litert_, folder_, model_, text_, method);
     } catch (...) {
       close();
       throw;
@@ -60,22 +49,25 @@ class LitertEngine final : public Engine {
   }
   ~LitertEngine() override { close(); }
 
-  // All methods are compiled at once, so that they share what is packed.
+  // All methods are compiled at once.
   void load(size_t) override {
     if (prepared_for_ != pool_generation() || options_ == nullptr) prepare_options();
     if (compiled_ != nullptr) return;
     const int status = litert_.create_compiled(environment_, model_, options_, &compiled_);
-    check_operators_ran("the program");
-    if (status != litert::kOk)
-      throw Failure(format("the program of %s cannot be loaded: close something if memory is short, else install the "
-                           "ai-edge-litert that edgekit names.",
-                           folder_.c_str()));
+    const char *error = edgekit_litert_run_error(operators_);
+    if (status == litert::kOk && error == nullptr) return;
+    const std::string reason = error != nullptr ? error : "close something if memory is short, else install the "
+                                                          "ai-edge-litert that edgekit names.";
+    release_compiled();
+    throw Failure(format("the program of %s cannot be loaded: %s", folder_.c_str(), reason.c_str()));
   }
 
   void run(size_t index, const Tensor *inputs, const Tensor *outputs, int64_t *rows) override {
     const MethodText &text = text_.methods[index];
     Signature &signature = signatures_[index];
-    if (signature.dynamic) resize(signature, inputs);
+    if (signature.dynamic && !signature.resize(compiled_, inputs))
+      throw Failure(format("method '%s' of %s cannot have so many rows: %s.", text.name.c_str(), folder_.c_str(),
+                           reason().c_str()));
     const size_t input_count = signature.inputs.size(), output_count = signature.outputs.size();
     const auto states = [&](int block, size_t place) {
       return signature.states[block][place].view(state_at(blocks_[block], text.states[place]));
@@ -93,10 +85,11 @@ class LitertEngine final : public Engine {
     }
     const int status = litert_.run(compiled_, signature.index, signature.taken.size(), signature.taken.data(),
                                    signature.given.size(), signature.given.data());
-    const std::string where = "method '" + text.name + "'";
-    check_operators_ran(where);
+    // LiteRT takes no notice of what operators of ours say.
+    if (const char *error = edgekit_litert_run_error(operators_))
+      throw Failure(format("method '%s' of %s failed: %s", text.name.c_str(), folder_.c_str(), error));
     if (status != litert::kOk)
-      throw Failure(format("%s of %s failed: %s.", where.c_str(), folder_.c_str(), reason().c_str()));
+      throw Failure(format("method '%s' of %s failed: %s.", text.name.c_str(), folder_.c_str(), reason().c_str()));
     if (!in_place() && !text.states.empty()) turn(text);
     for (size_t output = 0; output < output_count; ++output) {
       signature.outputs[output].finish(outputs[output]);
@@ -164,18 +157,15 @@ class LitertEngine final : public Engine {
       check(litert_.add_opaque_options(options_, opaque));
     };
     const int threads = pool_threads();
-    add("xnnpack", format("num_threads = %d\n", threads));
+    // What XNNPACK packs then lies in one memory for all methods, and the file's own pages are let go. It is told apart
+    // by the constants, not by activations' scales, which static int8 packs with the weights.
+    const char *cache = text_.share_packed_weights ? "weight_cache_file_path = \":memory\"\n" : "";
+    add("xnnpack", format("num_threads = %d\n%s", threads, cache));
     add("runtime_options_string", "error_reporter_mode = 2\n");  // errors are kept, to be asked for
     const edgekit_context context{nullptr, 0, threads, nullptr, nullptr};
     operators_ = edgekit_litert_add_operators(library_.handle(), model_, options_, &context);
     if (operators_ == nullptr)
       throw Failure(format("the program of %s cannot be run: %s", folder_.c_str(), edgekit_litert_last_error()));
-  }
-
-  // Operators' errors do not come back through LiteRT.
-  void check_operators_ran(const std::string &where) {
-    const char *error = edgekit_litert_run_error(operators_);
-    if (error != nullptr) throw Failure(format("%s of %s failed: %s", where.c_str(), folder_.c_str(), error));
   }
 
   // The first line that LiteRT has kept, without a full stop.
@@ -217,151 +207,6 @@ class LitertEngine final : public Engine {
       if (std::find(text.states.begin(), text.states.end(), state) == text.states.end())
         std::memcpy(state_at(blocks_[1 - from_], state), state_at(blocks_[from_], state), text_.states[state].bytes());
     from_ = 1 - from_;
-  }
-
-  [[noreturn]] void refuse(const MethodText &text) const {
-    throw Failure(format("the program of %s has another method '%s' than its manifest says: export it again.",
-                         folder_.c_str(), text.name.c_str()));
-  }
-
-  Signature find_signature(const MethodText &text) const {
-    const auto check = [&](int status) {
-      if (status != litert::kOk) refuse(text);
-    };
-    size_t count = 0;
-    check(litert_.count_signatures(model_, &count));
-    Signature found;
-    void *signature = nullptr;
-    for (; found.index < count; ++found.index) {
-      const char *key = nullptr;
-      check(litert_.signature(model_, found.index, &signature));
-      check(litert_.signature_key(signature, &key));
-      if (text.name == key) break;
-    }
-    if (found.index == count) refuse(text);
-    void *subgraph = nullptr;
-    check(litert_.signature_subgraph(signature, &subgraph));
-    std::vector<void *> inputs, outputs;
-    found.input_order = order(text, signature, "args_", text.inputs.size() + text.states.size(), litert_.count_inputs,
-                              litert_.input_name, litert_.input_tensor, inputs);
-    found.output_order = order(text, signature, "output_", text.outputs.size() + text.states.size(),
-                               litert_.count_outputs, litert_.output_name, litert_.output_tensor, outputs);
-    sort_by_subgraph(text, subgraph, litert_.subgraph_input, inputs, found.input_order);
-    sort_by_subgraph(text, subgraph, litert_.subgraph_output, outputs, found.output_order);
-    refuse_shared(text, inputs, outputs, found);
-    const auto type_of = [&](const std::vector<void *> &tensors, const std::vector<size_t> &order, size_t wanted) {
-      litert::TensorType type{};
-      const size_t place = static_cast<size_t>(std::find(order.begin(), order.end(), wanted) - order.begin());
-      check(litert_.tensor_type(tensors[place], &type));
-      return type;
-    };
-    const std::string of_method = "' of method '" + text.name + "'";
-    for (size_t input = 0; input < text.inputs.size(); ++input) {
-      const TensorText &spec = text.inputs[input];
-      found.inputs.emplace_back(litert_, folder_, "input '" + spec.name + of_method,
-                                type_of(inputs, found.input_order, input), spec.dtype, spec.shape, spec.dynamic);
-      found.dynamic = found.dynamic || spec.dynamic;
-    }
-    for (size_t output = 0; output < text.outputs.size(); ++output) {
-      const TensorText &spec = text.outputs[output];
-      found.outputs.emplace_back(litert_, folder_, "output '" + spec.name + of_method,
-                                 type_of(outputs, found.output_order, output), spec.dtype, spec.shape, spec.dynamic);
-    }
-    for (size_t place = 0; place < text.states.size(); ++place) {
-      const StateText &state = text_.states[text.states[place]];
-      const std::string what = "state '" + state.name + of_method;
-      found.states[0].emplace_back(litert_, folder_, what,
-                                   type_of(inputs, found.input_order, text.inputs.size() + place), state.dtype,
-                                   state.shape, false);
-      found.states[1].emplace_back(litert_, folder_, what,
-                                   type_of(outputs, found.output_order, text.outputs.size() + place), state.dtype,
-                                   state.shape, false);
-    }
-    found.taken.resize(inputs.size());
-    found.given.resize(outputs.size());
-    found.layouts.resize(outputs.size());
-    return found;
-  }
-
-  // The numbers behind a signature's names ("args_0"), and its tensors.
-  template <typename Count, typename Name, typename OfTensor>
-  std::vector<size_t> order(const MethodText &text, void *signature, const std::string &prefix, size_t wanted,
-                            Count count_of, Name name_of, OfTensor tensor_of, std::vector<void *> &tensors) const {
-    size_t count = 0;
-    if (count_of(signature, &count) != litert::kOk || count != wanted) refuse(text);
-    std::vector<size_t> numbers(count);
-    tensors.resize(count);
-    for (size_t index = 0; index < count; ++index) {
-      const char *name = nullptr;
-      if (name_of(signature, index, &name) != litert::kOk || tensor_of(signature, index, &tensors[index]) != litert::kOk)
-        refuse(text);
-      size_t number = 0;
-      while (number < count && prefix + std::to_string(number) != name) ++number;
-      if (number == count || std::count(numbers.begin(), numbers.begin() + static_cast<ptrdiff_t>(index), number) > 0)
-        refuse(text);
-      numbers[index] = number;
-    }
-    return numbers;
-  }
-
-  // A signature lists its tensors in another order than its graph, which is that of a run.
-  template <typename OfSubgraph>
-  void sort_by_subgraph(const MethodText &text, void *subgraph, OfSubgraph tensor_of, std::vector<void *> &tensors,
-                        std::vector<size_t> &numbers) const {
-    const std::vector<void *> listed = tensors;
-    const std::vector<size_t> of_listed = numbers;
-    std::vector<bool> used(listed.size());
-    for (size_t place = 0; place < listed.size(); ++place) {
-      if (tensor_of(subgraph, place, &tensors[place]) != litert::kOk) refuse(text);
-      size_t index = 0;
-      while (index < listed.size() && (used[index] || listed[index] != tensors[place])) ++index;
-      if (index == listed.size()) refuse(text);
-      used[index] = true;
-      numbers[place] = of_listed[index];
-    }
-  }
-
-  // A tensor that is more than one input or output has one memory only, where callers give one for each.
-  void refuse_shared(const MethodText &text, const std::vector<void *> &inputs, const std::vector<void *> &outputs,
-                     const Signature &found) const {
-    for (size_t place = 0; place < outputs.size(); ++place) {
-      bool shared = std::count(outputs.begin(), outputs.end(), outputs[place]) > 1;
-      for (size_t input = 0; input < inputs.size(); ++input) {
-        if (inputs[input] != outputs[place]) continue;
-        const size_t taken = found.input_order[input], given = found.output_order[place];
-        // A state that comes out as it went in may stay where it is.
-        shared = shared || !in_place() || taken < text.inputs.size() ||
-                 taken - text.inputs.size() + text.outputs.size() != given;
-      }
-      if (shared)
-        throw Failure(format("method '%s' of %s gives one tensor as two outputs, or an input as an output: export it "
-                             "again with a copy between them.",
-                             text.name.c_str(), folder_.c_str()));
-    }
-  }
-
-  // Lets LiteRT know how many rows the inputs have, and asks how many the outputs get.
-  void resize(Signature &signature, const Tensor *inputs) {
-    bool changed = false;
-    for (size_t place = 0; place < signature.input_order.size(); ++place) {
-      const size_t input = signature.input_order[place];
-      if (input >= signature.inputs.size() || !signature.inputs[input].is_dynamic()) continue;
-      End &end = signature.inputs[input];
-      changed = changed || end.rows() != inputs[input].shape[0];
-      end.set_rows(inputs[input].shape[0]);
-      const litert::Layout &layout = end.layout();
-      if (litert_.resize_input(compiled_, signature.index, place, layout.sizes, layout.rank) != litert::kOk)
-        throw Failure(format("LiteRT does not take %lld rows: %s.", static_cast<long long>(end.rows()),
-                             reason().c_str()));
-    }
-    if (litert_.output_layouts(compiled_, signature.index, signature.layouts.size(), signature.layouts.data(), true) !=
-        litert::kOk)
-      throw Failure(format("the program of %s cannot be prepared: %s.", folder_.c_str(), reason().c_str()));
-    for (size_t place = 0; place < signature.output_order.size(); ++place) {
-      const size_t output = signature.output_order[place];
-      if (output < signature.outputs.size() && signature.outputs[output].is_dynamic())
-        signature.outputs[output].set_rows(signature.layouts[place].sizes[0]);
-    }
   }
 
   std::string folder_;

@@ -28,8 +28,11 @@ pytest.importorskip("litert_torch", reason="edgekit[tflite] is not installed")
 HEADS, ROWS, SIZE, FEATURES, CELLS, CAPACITY, BUDGET = 2, 2, 16, 8, 32, 600, 4
 #: Where each call's rows go.
 POSITIONS = (0, 2, 4, 598)
+#: The image, as often as it takes for a convolution of it to be worth several threads.
+TILES = (1, 1, 32, 8)
 CODES = [
     "edgekit.conv2d?activation=0.1&padding=1,1",
+    "edgekit.conv2d?activation=1.0&padding=0,0",
     "edgekit.csr_matmul",
     "edgekit.kv_append",
     "edgekit.sea_estimate",
@@ -68,7 +71,8 @@ class EveryOperator(nn.Module):
         out = stateless.sparse_topk_attention(
             q / SIZE**0.5, *caches[:2], mixed, gates, v_mean, position, BUDGET, *caches[2:]
         )
-        return (*ops.sparse_topk(out + v_mean, 5), *ops.sparse_topk(out, 7, False), out, *caches, *state)
+        large = ops.conv2d(image.tile(TILES), self.weight, self.bias, (0, 0), 1.0)
+        return (*ops.sparse_topk(out + v_mean, 5), *ops.sparse_topk(out, 7, False), out, large, *caches, *state)
 
 
 def zeros(dtype: torch.dtype) -> list[Tensor]:
@@ -92,7 +96,8 @@ def eager(module: EveryOperator, position: int, pixels: Tensor, states: list[Ten
     out = reference.sparse_topk_attention(
         q / SIZE**0.5, *states[:2], mixed, gates, v_mean, position, BUDGET, *states[2:-5]
     )
-    return [*reference.sparse_topk(out + v_mean, 5), *reference.sparse_topk(out, 7, False), out]
+    large = reference.conv2d(pixels.tile(TILES), module.weight, module.bias, (0, 0), 1.0)
+    return [*reference.sparse_topk(out + v_mean, 5), *reference.sparse_topk(out, 7, False), out, large]
 
 
 #: Runs one call: the inputs in, all outputs back.
@@ -175,7 +180,7 @@ def test_what_the_delegate_refuses(program: Callable[[torch.dtype], Path], tmp_p
         (b"edgekit.sparse_topk?k&5", r"edgekit.sparse_topk\?k&5&sorted=true: 'k' is no attribute"),
     ):
         other = tmp_path / "other.tflite"
-        known = next(code for code in (CODES[1], CODES[4][: len(name)]) if len(code) == len(name)).encode()
+        known = next(code for code in (CODES[2], CODES[5][: len(name)]) if len(code) == len(name)).encode()
         other.write_bytes(path.read_bytes().replace(known, name))
         with pytest.raises(RuntimeError, match=says):
             interpreter(other)

@@ -49,6 +49,7 @@ def write_bundle(
     states: Sequence[Mapping[str, Any]] = (),
     in_place: bool = True,
     operators: Sequence[str] | None = None,
+    share_packed_weights: bool = True,
 ) -> Path:
     """A folder that a session opens."""
     folder.mkdir(parents=True)
@@ -61,6 +62,7 @@ def write_bundle(
         "delegates": [],
         "states": list(states),
         "states_in_place": in_place,
+        "share_packed_weights": share_packed_weights,
     }
     fields = {"model": {}, "tools": {}, "accuracy": {}, "device": "", "recipe": "", "seed": 0}
     known = {"minimum_runtime": {}, "memory": {}, "pipeline": {"name": "run"}, "programs": [entry]}

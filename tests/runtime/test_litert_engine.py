@@ -204,6 +204,34 @@ def test_rows_that_a_program_leaves_open(tmp_path: Path) -> None:
         np.testing.assert_allclose(y, x[:count].tanh() + 1, atol=1e-6)
 
 
+#: What a process holds beside files: LiteRT keeps packed weights that methods share in shared memory.
+HELD = """
+import sys, numpy as np
+from edgekit_runtime import Session
+def held():
+    lines = open("/proc/self/status").read().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem"))) << 10
+session = Session(sys.argv[1])
+before = held()
+for rows in (1, 7):
+    session.run(np.zeros((rows, 1024), np.float32))
+print(held() - before)
+"""
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_methods_share_what_is_packed(share: bool, tmp_path: Path) -> None:
+    layers = nn.Sequential(*(nn.Linear(1024, 1024, bias=False) for _ in range(6)))
+    inputs = {f"rows{rows}": torch.zeros(rows, 1024) for rows in (1, 7)}
+    program = made.convert({name: (layers, (x,)) for name, x in inputs.items()})
+    methods = [made.method(name, {"x": x}, {"y": x}) for name, x in inputs.items()]
+    bundle = made.write_bundle(tmp_path / "layers", program, methods, share_packed_weights=share)
+    done = subprocess.run([sys.executable, "-c", HELD, bundle], capture_output=True, text=True, check=True)
+    weights = 6 * 1024 * 1024 * 4
+    packed = int(done.stdout) / weights
+    assert (0.9 < packed < 1.4) if share else (1.9 < packed < 2.4)
+
+
 def test_a_method_that_the_program_does_not_have(program: bytes, tmp_path: Path) -> None:
     q = torch.zeros(HEADS, 1, SIZE)
     folder = made.write_bundle(tmp_path / "other", program, [made.method("three", {"q": q}, {"out": q})])
