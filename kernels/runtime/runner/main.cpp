@@ -46,7 +46,14 @@ void load_quietly(Session &session) {
 
 void run(int count, char **arguments, HeapCount &counted) {
   const Request request = read_request(count, arguments);
-  if (request.verbose) set_log(write_log, nullptr);
+  if (request.verbose) {
+    set_log(write_log, nullptr);
+  } else if (!request.quiet) {
+    // What is an error is said in the sentence with which the runner ends.
+    set_log([](void *user, LogLevel level, const char *message) {
+      if (level == LogLevel::warning) write_log(user, level, message);
+    }, nullptr, LogLevel::warning);
+  }
   MemoryParts memory(counted);
   const auto start = std::chrono::steady_clock::now();
   const SessionPointer session = Session::open(request.bundle.c_str());
