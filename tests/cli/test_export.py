@@ -70,7 +70,7 @@ def test_table_on_stdout_progress_on_stderr_next_command_last(export, tmp_path):
     flat = "".join(result.out.split())
     for heading in ("model", "recipe", "size", "weights", "peak", "arena", "maxerror", "SNR", "taskmetrics", "bundle"):
         assert heading in flat
-    assert f"stackvae-gfp32{bundle.size / 1e6:.1f}MB" in flat
+    assert f"stackvae-gfp32pte{bundle.size / 1e6:.1f}MB" in flat
     for metric in accuracy["metrics"]:
         assert f"{metric['name'].replace(' ', '')}{metric['program']:.4f}(eager{metric['eager']:.4f})" in flat
     assert str(bundle.path) in flat
@@ -135,12 +135,13 @@ def test_dry_run_writes_nothing(export, tmp_path):
     result = export("--dry-run", "--batch", 8, "--batch", 1, "--batch", 8, "--recipe", "int8")
     assert (result.code, result.err) == (0, "")
     flat = "".join(result.out.split())
-    assert "stackvae-gint8forward_b8,forward_b1" in flat
+    assert "stackvae-gint8pteforward_b8,forward_b1" in flat
     assert f"{tmp_path}/out/stackvae-g-pump-linux-x86_64-int8" in flat
     (plan,) = json.loads(export("--dry-run", "--json").out)["planned"]
     assert plan == {
         "model": "stackvae-g",
         "recipe": "fp32",
+        "format": "pte",
         "methods": ["forward"],
         "path": f"{tmp_path}/out/{NAME}",
     } | {"blocks": ["enc2", "latent", "mix", "dec1", "dec2"]}

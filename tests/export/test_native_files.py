@@ -31,7 +31,7 @@ def test_the_files_of_this_machine_fit_it(here):
     files, device = here
     assert {"edgekit-run", "lib/libedgekit_runtime.so", "lib/libexecutorch.so"} <= set(files)
     check_libraries(files, device)
-    check_operators(files, device, ["aten::add.out", "edgekit::sea_estimate.out"], ["XnnpackBackend"])
+    check_operators(files, device, "pte", ["aten::add.out", "edgekit::sea_estimate.out"], ["XnnpackBackend"])
 
 
 def test_what_does_not_fit(here, tmp_path):
@@ -44,7 +44,7 @@ def test_what_does_not_fit(here, tmp_path):
     with pytest.raises(EdgekitError, match=r"needs libexecutorch\.so, which the bundle would not carry"):
         check_libraries(fewer, device)
     with pytest.raises(EdgekitError, match=r"no library for linux-x86_64 has aten::no_such\.out, NoDelegate"):
-        check_operators(files, device, ["aten::add.out", "aten::no_such.out"], ["NoDelegate"])
+        check_operators(files, device, "pte", ["aten::add.out", "aten::no_such.out"], ["NoDelegate"])
 
 
 def test_why_there_are_none(monkeypatch):
