@@ -3,8 +3,8 @@
     python -m tests.benchmarks.format_latency BUNDLE... [--runs 200] [--position 200]
 
 In the checkout. Bundles take turns, call by call, so that whatever else the machine does falls on all of them; the
-ratios are medians of those pairs. A language model takes one token a call, at the positions from `--position` on. Outputs are written into
-the same memory at each call; inputs are zeros, tokens are 1 to the number of runs.
+ratios are medians of those pairs. A language model takes one token a call, at the positions from `--position` on.
+Inputs are zeros, tokens are 1 to the number of runs.
 """
 
 from __future__ import annotations
