@@ -267,7 +267,7 @@ def test_an_operator_that_is_not_there_is_said_when_the_session_opens(
     ("library", "says"),
     [
         ("/nowhere/libLiteRt.so", "LiteRT, which runs this bundle's program, cannot be loaded"),
-        ("libm.so.6", "libm.so.6 is too old or too new a LiteRT: it lacks LiteRtCreateEnvironment"),
+        ("libm.so.6", "libm.so.6 is too old or too new a LiteRT: it lacks LiteRtCompiledModelIs"),
     ],
 )
 def test_a_library_that_is_not_litert(library: str, says: str, bundle: Path) -> None:
