@@ -17,7 +17,7 @@ VERSION = 1
 
 
 def library_path(name: str) -> Path:
-    """The file of a library: "ops" and "executorch", which come with edgekit-runtime, or "torch".
+    """The file of a library: "ops", "executorch" and "litert", which come with edgekit-runtime, or "torch".
 
     Raises:
         EdgekitError: it is not there.

@@ -18,11 +18,16 @@ constexpr int64_t kWholeNumber = 2;
 constexpr int kCpu = 1;     // an accelerator
 constexpr int kSilent = 4;  // no log at all
 
+// A function that came with 2.3. LiteRT 2.2 refuses a program's second signature, and ends the process at states without
+// dimensions.
+constexpr char kSince[] = "LiteRtCompiledModelIsNonCpuFullyAccelerated";
+
 struct Functions {
   explicit Functions(const DynamicLibrary &library) {
     const auto find = [&](auto &function, const char *name) {
       function = library.function<std::decay_t<decltype(function)>>(name);
     };
+    library.function<void *>(kSince);
     find(create_environment, "LiteRtCreateEnvironment");
     find(destroy_environment, "LiteRtDestroyEnvironment");
     find(create_model, "LiteRtCreateModelFromFile");

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgekit.kernels import stateless
 from edgekit.kernels.sea import SeaState, SeaWeights, random_weights
 from edgekit_runtime import Session
 
+from ..machines import Machine
 from . import litert_bundles as made
 
 pytest.importorskip("litert_torch", reason="edgekit[tflite] is not installed")
@@ -267,7 +269,7 @@ def test_an_operator_that_is_not_there_is_said_when_the_session_opens(
     ("library", "says"),
     [
         ("/nowhere/libLiteRt.so", "LiteRT, which runs this bundle's program, cannot be loaded"),
-        ("libm.so.6", "libm.so.6 is too old or too new a LiteRT: it lacks LiteRtCreateEnvironment"),
+        ("libm.so.6", "libm.so.6 is too old or too new a LiteRT: it lacks LiteRtCompiledModelIs"),
     ],
 )
 def test_a_library_that_is_not_litert(library: str, says: str, bundle: Path) -> None:
@@ -276,6 +278,27 @@ def test_a_library_that_is_not_litert(library: str, says: str, bundle: Path) -> 
     failed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert failed.returncode != 0
     assert says in failed.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sanitized", "thread_checked"])
+def test_under_sanitizers(
+    built: Callable[[str], Machine], name: str, bundle: Path, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ai_edge_litert
+
+    monkeypatch.setenv("EDGEKIT_LITERT", str(Path(ai_edge_litert.__path__[0], "libLiteRt.so")))
+    calls, state, wanted = [numbers(call, 1) for call in range(4)], zeros(), []
+    for place, q in enumerate(calls):
+        out, *state = step(q, torch.tensor(place), *state)
+        wanted.append(out.numpy())
+    *answers, full, large = built(name).session("litert", [bundle], *(q.numpy() for q in calls))
+    assert len(answers) == 4 * len(calls)
+    for place, answer in enumerate(answers):
+        expected = wanted[place % len(calls)]
+        np.testing.assert_allclose(np.frombuffer(answer, np.float32).reshape(expected.shape), expected, atol=1e-6)
+    assert b"failed: kv_append: start_pos is 1048576" in full
+    assert b"input 'position' of method 'one' has the number 1099511627776" in large
 
 
 def test_what_litert_prints(bundle: Path) -> None:

@@ -29,7 +29,7 @@ struct LitertFunctions {
     const auto find = [&](auto &function, const char *name) {
       void *found = dlsym(library == nullptr ? RTLD_DEFAULT : library, name);
       if (found == nullptr)
-        throw failure("edgekit: there is no %s: load libLiteRt.so 2.x and hand its handle on.", name);
+        throw failure("edgekit: there is no %s: load libLiteRt.so of 2.2 or newer, and hand its handle on.", name);
       function = reinterpret_cast<std::decay_t<decltype(function)>>(found);
     };
     find(GetNumModelSubgraphs, "LiteRtGetNumModelSubgraphs");

@@ -4,7 +4,7 @@
  * Purpose. `edgekit export --format tflite` writes programs whose custom operators are named `edgekit.NAME`, with their
  * attributes behind a question mark. libedgekit_litert.so has their kernels, once, behind three doors:
  *
- *   1. LiteRT's C interface (libLiteRt.so 2.x): edgekit_litert_add_operators, below.
+ *   1. LiteRT's C interface (libLiteRt.so of 2.2 or newer): edgekit_litert_add_operators, below.
  *   2. A delegate plugin for interpreters, in Python
  *          Interpreter("program.tflite", experimental_delegates=[load_delegate("libedgekit_litert.so", {"threads": 4})])
  *      and in C++ by TfLiteExternalDelegateCreate. Works with ai-edge-litert, tflite-runtime 2.14 and their C++ twins.

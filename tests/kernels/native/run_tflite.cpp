@@ -50,7 +50,32 @@ class LiteRt {
     const int status = function(arguments...);
     check(status == 0, std::string(name) + " fails with status " + std::to_string(status));
   }
+  // Gives something back, which has no status.
+  void release(const char *name, void *what) const {
+    if (what != nullptr) reinterpret_cast<void (*)(void *)>(dlsym(handle, name))(what);
+  }
   void *const handle;
+};
+
+// What a run makes, given back in the order that LiteRT asks for.
+struct Made {
+  explicit Made(const LiteRt &litert) : litert(litert) {}
+  Made(const Made &) = delete;
+  ~Made() {
+    for (void *buffer : inputs) litert.release("LiteRtDestroyTensorBuffer", buffer);
+    for (void *buffer : outputs) litert.release("LiteRtDestroyTensorBuffer", buffer);
+    litert.release("LiteRtDestroyCompiledModel", compiled);
+    if (operators != nullptr) edgekit_litert_free(operators);
+    litert.release("LiteRtDestroyOptions", options);
+    litert.release("LiteRtDestroyModel", model);
+    litert.release("LiteRtDestroyEnvironment", environment);
+  }
+  const LiteRt &litert;
+  void *environment = nullptr, *compiled = nullptr;
+  LiteRtModelT *model = nullptr;
+  LiteRtOptionsT *options = nullptr;
+  edgekit_litert_operators *operators = nullptr;
+  std::vector<void *> inputs, outputs;
 };
 
 std::atomic<int> tasks_of_ours{0};
@@ -102,33 +127,31 @@ class Pages {
 
 void run(char **arguments) {
   const LiteRt litert(arguments[1]);
-  void *environment = nullptr, *compiled = nullptr, *signature = nullptr;
-  LiteRtModelT *model = nullptr;
-  LiteRtOptionsT *options = nullptr;
-  litert.call("LiteRtCreateEnvironment", 0, static_cast<void *>(nullptr), &environment);
-  litert.call("LiteRtCreateModelFromFile", environment, static_cast<const char *>(arguments[2]), &model);
-  litert.call("LiteRtCreateOptions", &options);
-  litert.call("LiteRtSetOptionsHardwareAccelerators", options, 1);
+  std::vector<std::unique_ptr<Pages>> memory;
+  Made made(litert);
+  void *signature = nullptr;
+  litert.call("LiteRtCreateEnvironment", 0, static_cast<void *>(nullptr), &made.environment);
+  litert.call("LiteRtCreateModelFromFile", made.environment, static_cast<const char *>(arguments[2]), &made.model);
+  litert.call("LiteRtCreateOptions", &made.options);
+  litert.call("LiteRtSetOptionsHardwareAccelerators", made.options, 1);
   const int count = std::stoi(arguments[5]);
   const edgekit_context ours{nullptr, 0, 2, run_tasks, nullptr}, pool{nullptr, 0, count, nullptr, nullptr};
-  edgekit_litert_operators *operators =
-      edgekit_litert_add_operators(litert.handle, model, options, count == 0 ? &ours : &pool);
-  check(operators != nullptr, edgekit_litert_last_error());
+  made.operators = edgekit_litert_add_operators(litert.handle, made.model, made.options, count == 0 ? &ours : &pool);
+  check(made.operators != nullptr, edgekit_litert_last_error());
   const auto check_operators = [&] {
-    const char *error = edgekit_litert_run_error(operators);
+    const char *error = edgekit_litert_run_error(made.operators);
     check(error == nullptr, error == nullptr ? "" : error);
   };
-  litert.call("LiteRtCreateCompiledModel", environment, model, options, &compiled);
+  litert.call("LiteRtCreateCompiledModel", made.environment, made.model, made.options, &made.compiled);
   check_operators();
 
   const std::vector<Buffer> given = read_tensors(arguments[3]);
   size_t input_count = 0, output_count = 0;
   const size_t states = std::stoul(arguments[6]);
-  litert.call("LiteRtGetModelSignature", model, size_t{0}, &signature);
+  litert.call("LiteRtGetModelSignature", made.model, size_t{0}, &signature);
   litert.call("LiteRtGetNumSignatureInputs", signature, &input_count);
   litert.call("LiteRtGetNumSignatureOutputs", signature, &output_count);
   check(given.size() == input_count, "the program takes " + std::to_string(input_count) + " inputs");
-  std::vector<std::unique_ptr<Pages>> memory;
   const auto view = [&](const char *name, size_t index, char *at) {
     void *tensor = nullptr, *buffer = nullptr;
     TensorType type;
@@ -142,12 +165,11 @@ void run(char **arguments) {
                 static_cast<void (*)(void *)>(nullptr), &buffer);
     return buffer;
   };
-  std::vector<void *> inputs, outputs;
   for (size_t index = 0; index < input_count; ++index)
-    inputs.push_back(view("LiteRtGetSignatureInputTensorByIndex", index, nullptr));
+    made.inputs.push_back(view("LiteRtGetSignatureInputTensorByIndex", index, nullptr));
   const size_t first_state = input_count - states, answers = output_count - states;
   for (size_t index = 0; index < output_count; ++index)
-    outputs.push_back(view("LiteRtGetSignatureOutputTensorByIndex", index,
+    made.outputs.push_back(view("LiteRtGetSignatureOutputTensorByIndex", index,
                            index < answers ? nullptr : memory[first_state + index - answers]->data()));
   for (int repetition = 0; repetition < 2; ++repetition) {
     for (size_t index = 0; index < input_count; ++index) {
@@ -158,8 +180,8 @@ void run(char **arguments) {
         memory[index]->protect(given[index]);
       }
     }
-    litert.call("LiteRtRunCompiledModel", compiled, size_t{0}, input_count, inputs.data(), output_count,
-                outputs.data());
+    litert.call("LiteRtRunCompiledModel", made.compiled, size_t{0}, input_count, made.inputs.data(), output_count,
+                made.outputs.data());
     check_operators();
   }
   check(count > 0 || tasks_of_ours > 0, "the function of this program was not called");
@@ -168,9 +190,7 @@ void run(char **arguments) {
     const Pages &from = *memory[index < answers ? input_count + index : first_state + index - answers];
     write_tensor(file, from.data(), static_cast<int64_t>(from.size()));
   }
-  std::printf("%zu\n", edgekit_litert_scratch(operators));
-  reinterpret_cast<void (*)(void *)>(dlsym(litert.handle, "LiteRtDestroyCompiledModel"))(compiled);
-  edgekit_litert_free(operators);
+  std::printf("%zu\n", edgekit_litert_scratch(made.operators));
 }
 
 }  // namespace

@@ -90,3 +90,4 @@ void run_segment(Case &all);
 void run_anomalies(Case &all);
 void run_refusals(Case &all);
 void run_memory(Case &all);
+void run_litert(Case &all);

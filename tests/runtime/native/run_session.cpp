@@ -14,7 +14,8 @@ constexpr struct {
   void (*run)(Case &all);
 } kCases[] = {{"threads", run_threads}, {"turns", run_turns},         {"pool", run_pool},
               {"states", run_states},   {"text", run_text},           {"segment", run_segment},
-              {"anomalies", run_anomalies}, {"refusals", run_refusals}, {"memory", run_memory}};
+              {"anomalies", run_anomalies}, {"refusals", run_refusals}, {"memory", run_memory},
+              {"litert", run_litert}};
 
 }  // namespace
 
