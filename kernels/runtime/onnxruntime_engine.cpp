@@ -340,7 +340,8 @@ class OnnxRuntimeEngine final : public Engine {
       throw Failure(format("%s needs %s, which %s (ONNX Runtime %s) does not have: install an ONNX Runtime that has it, "
                            "or export for a device without it.",
                            folder_.c_str(), listed(missing).c_str(), runtime_.path.c_str(), runtime_.version.c_str()));
-    if (!missing.empty()) say_what_runs(missing, "has no such provider");
+    if (!missing.empty())
+      say_what_runs(missing, "does not have that; where the device does, name its ONNX Runtime in EDGEKIT_ONNXRUNTIME");
   }
 
   void say_what_runs(const std::vector<std::string> &missing, const std::string &reason) const {
