@@ -366,6 +366,17 @@ def test_without_a_place_for_engines(bundle, run, tmp_path):
     assert "there is no cache folder to keep it in: name one in EDGEKIT_CACHE" in done.stderr
 
 
+def test_an_engine_of_another_tensorrt_is_built_anew(bundle, run, tmp_path):
+    assert run(bundle)[0].returncode == 0
+    done, calls = run(bundle, "-v", UPDATED="1")
+    assert done.returncode == 0
+    (told,) = logged(done, "warning")
+    assert told.startswith(f"the engine in {tmp_path / 'cache' / 'tensorrt'}")
+    assert told.endswith("cannot be used (the engine is of TensorRT 8): it is built anew.")
+    assert calls.count("session") == 2
+    assert [line for line in logged(done, "info") if line.startswith("TensorRT built the engine")]
+
+
 def test_a_provider_that_does_not_start(bundle, resealed, run):
     done, calls = run(bundle, FAIL="tensorrt")
     assert done.returncode == 0
