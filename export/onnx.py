@@ -67,7 +67,7 @@ class LoweredOnnx:
 def refused(recipe: Recipe) -> str | None:
     """Why ONNX does not take a recipe, the rest of a sentence that begins "onnx refuses int4: "; None where it does."""
     if recipe.weights == "int4":
-        return "int4 weights in groups need opset 21, which neither TensorRT 10.3 nor a runtime older than 1.20 reads"
+        return "int4 weights came with opset 21; programs are of an older one, which TensorRT 10.3 takes"
     if recipe.activations == "int8 dynamic":
         return "TensorRT takes the ranges of activations from the program, it finds none at run time"
     return None

@@ -182,15 +182,12 @@ uint64_t peak_resident() {
   return kilobytes * 1024;
 }
 
-// Whether TensorRT has put an engine into a folder.
-bool has_engine(const std::string &folder) {
+std::vector<std::string> files_in(const std::string &folder) {
+  std::vector<std::string> found;
   DIR *opened = folder.empty() ? nullptr : opendir(folder.c_str());
-  if (opened == nullptr) return false;
-  bool found = false;
-  while (const dirent *entry = readdir(opened)) {
-    const std::string name = entry->d_name;
-    found = found || (name.size() > 7 && name.compare(name.size() - 7, 7, ".engine") == 0);
-  }
+  if (opened == nullptr) return found;
+  while (const dirent *entry = readdir(opened))
+    if (const std::string path = folder + "/" + entry->d_name; is_file(path)) found.push_back(path);
   closedir(opened);
   return found;
 }
@@ -239,18 +236,8 @@ class OnnxRuntimeEngine final : public Engine {
     OwnedOptions options(runtime_.api);
     runtime_.check(runtime_.api.create_options(options.out()));
     runtime_.check(runtime_.api.set_threads(options.get(), pool_threads()));
-    const std::string path = bundle_.path(text.file);
     const std::string engines = append_providers(options.get(), text);
-    const bool is_built = has_engine(engines);
-    const auto start = Clock::now();
-    const uint64_t before = peak_resident();
-    const std::string reason =
-        runtime_.taken(runtime_.api.create_session(runtime_.env, path.c_str(), options.get(), loaded->session.out()));
-    if (!reason.empty())
-      throw Failure(format("%s cannot be loaded by ONNX Runtime %s (%s): close something if memory is short, else export "
-                           "it again.",
-                           path.c_str(), runtime_.version.c_str(), reason.c_str()));
-    if (uses_tensorrt()) say_how_long(text, engines, is_built, start, before);
+    open_session(text, options.get(), engines, loaded->session);
     find_ends(text, *loaded);
     programs_[index] = std::move(loaded);
   }
@@ -337,24 +324,25 @@ class OnnxRuntimeEngine final : public Engine {
     }
     cpu_ = cpu_ || text_.providers.empty();
     if (providers_.empty() && !cpu_)
-      throw Failure(format("%s needs %s, which %s (ONNX Runtime %s) does not have: install an ONNX Runtime that has it, "
-                           "or export for a device without it.",
+      throw Failure(format("%s needs %s, which %s (ONNX Runtime %s) does not have: install an ONNX Runtime that has "
+                           "it, or export for a device without it.",
                            folder_.c_str(), listed(missing).c_str(), runtime_.path.c_str(), runtime_.version.c_str()));
-    if (!missing.empty()) say_what_runs(missing, "has no such provider");
+    if (!missing.empty())
+      say_what_runs(missing, "does not have that; where the device does, name its ONNX Runtime in EDGEKIT_ONNXRUNTIME");
   }
 
   void say_what_runs(const std::vector<std::string> &missing, const std::string &reason) const {
     std::string used;
     for (const Provider *provider : providers_) used += (used.empty() ? "" : " and ") + std::string(provider->title);
     if (cpu_) used += (used.empty() ? "" : " and ") + std::string("the CPU");
-    log(LogLevel::warning, format("%s is run by %s, without %s: %s (ONNX Runtime %s) %s.", folder_.c_str(), used.c_str(),
-                                  listed(missing).c_str(), runtime_.path.c_str(), runtime_.version.c_str(),
-                                  reason.c_str())
+    log(LogLevel::warning, format("%s is run by %s, without %s: %s (ONNX Runtime %s) %s.", folder_.c_str(),
+                                  used.c_str(), listed(missing).c_str(), runtime_.path.c_str(),
+                                  runtime_.version.c_str(), reason.c_str())
                                .c_str());
   }
 
-  // Gives the folder of TensorRT's engines, "" where there is none. A provider that is there and does not start, such as
-  // for want of a driver, is left out.
+  // Gives the folder of TensorRT's engines, "" where there is none. A provider that is there and does not start, such
+  // as for want of a driver, is left out.
   std::string append_providers(ort::SessionOptions *options, const MethodText &text) {
     std::string engines;
     for (size_t place = 0; place < providers_.size();) {
@@ -379,17 +367,44 @@ class OnnxRuntimeEngine final : public Engine {
     return engines;
   }
 
+  // A session for a program; `engines` is the folder of TensorRT's.
+  void open_session(const MethodText &text, const ort::SessionOptions *options, const std::string &engines,
+                    OwnedSession &session) const {
+    const std::string path = bundle_.path(text.file);
+    const uint64_t peak_before = peak_resident();
+    const auto start = Clock::now();
+    const auto open = [&] {
+      return runtime_.taken(runtime_.api.create_session(runtime_.env, path.c_str(), options, session.out()));
+    };
+    std::vector<std::string> found = files_in(engines);
+    std::string reason = open();
+    if (!reason.empty() && !found.empty()) {
+      // They may be another TensorRT's, of before an update of the device.
+      log(LogLevel::warning, format("the engine in %s cannot be used (%s): it is built anew.", engines.c_str(),
+                                    reason.c_str())
+                                 .c_str());
+      for (const std::string &file : found) std::remove(file.c_str());
+      found.clear();
+      reason = open();
+    }
+    if (!reason.empty())
+      throw Failure(format("%s cannot be loaded by ONNX Runtime %s (%s): close something if memory is short, else "
+                           "export it again.",
+                           path.c_str(), runtime_.version.c_str(), reason.c_str()));
+    if (uses_tensorrt()) say_how_long(text, engines, !found.empty(), start, peak_before);
+  }
+
   bool uses_tensorrt() const { return !providers_.empty() && providers_[0] == &kProviders[0]; }
 
-  static void say_how_long(const MethodText &text, const std::string &engines, bool is_built, Clock::time_point start,
+  static void say_how_long(const MethodText &text, const std::string &engines, bool was_built, Clock::time_point start,
                            uint64_t peak_before) {
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     const double megabytes = 1e-6 * static_cast<double>(peak_resident() - peak_before);
     const std::string place =
         engines.empty() ? "there is no cache folder to keep it in: name one in EDGEKIT_CACHE" : "it lies in " + engines;
-    log(LogLevel::info, format("TensorRT %s the engine of method '%s' in %.1f s, the process's peak memory grew by %.0f "
-                               "MB; %s.",
-                               is_built ? "loaded" : "built", text.name.c_str(), seconds, megabytes, place.c_str())
+    log(LogLevel::info, format("TensorRT %s the engine of method '%s' in %.1f s, the process's peak memory grew by "
+                               "%.0f MB; %s.",
+                               was_built ? "loaded" : "built", text.name.c_str(), seconds, megabytes, place.c_str())
                             .c_str());
   }
 
@@ -444,7 +459,8 @@ class OnnxRuntimeEngine final : public Engine {
     size_t inputs = 0, outputs = 0;
     runtime_.check(api.input_count(session, &inputs));
     runtime_.check(api.output_count(session, &outputs));
-    bool fits = inputs == text.inputs.size() + text.states.size() && outputs == text.outputs.size() + text.states.size();
+    const size_t states = text.states.size();
+    bool fits = inputs == text.inputs.size() + states && outputs == text.outputs.size() + states;
     const auto end = [&](size_t index, const std::vector<TensorText> &specs, auto name_of, auto type_of,
                          std::vector<std::string> &names) {
       char *name = nullptr;
@@ -489,7 +505,8 @@ class OnnxRuntimeEngine final : public Engine {
     size_t bytes = size_of(dtype);
     for (size_t dimension = 0; dimension < rank; ++dimension) bytes *= static_cast<size_t>(shape[dimension]);
     OwnedValue made(runtime_.api);
-    runtime_.check(runtime_.api.create_tensor(runtime_.memory, data, bytes, shape, rank, element_of(dtype), made.out()));
+    const ort::Element element = element_of(dtype);
+    runtime_.check(runtime_.api.create_tensor(runtime_.memory, data, bytes, shape, rank, element, made.out()));
     return made;
   }
 
@@ -509,7 +526,8 @@ class OnnxRuntimeEngine final : public Engine {
       bytes *= static_cast<size_t>(sizes[dimension]);
     }
     if (!fits)
-      throw Failure(format("method '%s' of %s gave output '%s' of another shape than its manifest says: export it again.",
+      throw Failure(format("method '%s' of %s gave output '%s' of another shape than its manifest says: export it "
+                           "again.",
                            text.name.c_str(), folder_.c_str(), spec.name.c_str()));
     void *from = nullptr;
     runtime_.check(api.data(given.get(), &from));

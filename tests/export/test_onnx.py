@@ -148,6 +148,15 @@ def test_methods_share_weights(net, tmp_path):
         assert error(net(*inputs(1, batch))[0], scores) < 1e-5
 
 
+def test_weights_of_a_large_program_lie_outside_of_it(net, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgekit.export.onnx.LARGEST_FILE", 1000)
+    program = lowered(net)
+    assert list(program.files) == ["program.onnx", "program.weights"]
+    assert program.method_files == {"forward": "program.onnx"}
+    scores, _ = run(program, tmp_path, *(tensor.numpy() for tensor in inputs(1)))
+    assert error(net(*inputs(1))[0], scores) < 1e-5
+
+
 class Counter(nn.Module):
     """Adds to a state, and shows another one that it does not change."""
 
@@ -193,6 +202,7 @@ def test_whole_numbers(tmp_path):
     np.testing.assert_array_equal(shares, Narrow()(torch.from_numpy(counts)).numpy())
 
 
+@pytest.mark.slow
 def test_bytes_are_the_same_again_and_name_no_place(net):
     program = lowered(net, "int8")
     digest = hashlib.sha256(program.files["program.onnx"]).hexdigest()

@@ -1,9 +1,11 @@
-// An ONNX Runtime that says it has TensorRT and CUDA: the real one, named by REAL_ONNXRUNTIME, whose table is changed so
-// that these providers are offered, and that what is asked of them is written to the file CALLS. What runs is the CPU.
+// An ONNX Runtime that says it has TensorRT and CUDA: the real one, named by REAL_ONNXRUNTIME, whose table is changed
+// so that these providers are offered, and that what is asked of them is written to the file CALLS. What runs is the CPU.
 //
-// FAIL names a provider that does not start ("tensorrt", "cuda"); OLD=1 makes it a release before the version of the API
-// that is asked for. A session that is made with TensorRT leaves an engine in its cache folder, as TensorRT would.
+// FAIL names a provider that does not start ("tensorrt", "cuda"); OLD=1 makes it a release of before the version of the
+// API that is asked for. A session that is made with TensorRT leaves an engine in its cache folder, as TensorRT would;
+// with UPDATED=1 one that lies there already is of another version.
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -34,10 +36,12 @@ void record(const std::string &line) {
   std::fclose(file);
 }
 
-Status *failing(const char *provider) {
-  if (variable("FAIL") != provider) return nullptr;
+Status *error(const char *sentence) {
   using Create = Status *(*)(int, const char *);
-  return reinterpret_cast<Create>(table[0])(1, "no such device: the driver is not loaded.");
+  return reinterpret_cast<Create>(table[0])(1, sentence);
+}
+Status *failing(const char *provider) {
+  return variable("FAIL") == provider ? error("no such device: the driver is not loaded.") : nullptr;
 }
 
 Status *providers(char ***names, int *count) {
@@ -83,7 +87,9 @@ Status *configure(void *options, const char *key, const char *value) {
 Status *create_session(const void *env, const char *path, const void *options, void **out) {
   record("session");
   if (!cache.empty()) {
-    std::FILE *engine = std::fopen((cache + "/graph.engine").c_str(), "w");
+    const std::string path = cache + "/graph.engine";
+    if (variable("UPDATED") == "1" && access(path.c_str(), F_OK) == 0) return error("the engine is of TensorRT 8.");
+    std::FILE *engine = std::fopen(path.c_str(), "w");
     if (engine != nullptr) std::fclose(engine);
   }
   using Create = Status *(*)(const void *, const char *, const void *, void **);

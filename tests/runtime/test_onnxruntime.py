@@ -222,6 +222,36 @@ def test_rows_that_are_not_known_before(tmp_path):
         np.testing.assert_array_equal(session.run(given)[0], 2 * given.cumsum(0))
 
 
+class Sums(nn.Module):
+    """The sum of all rows so far, beside a state that never changes."""
+
+    def forward(self, row: torch.Tensor, total: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        total = total + row
+        return total * (weights + 1), total, weights
+
+
+@pytest.fixture(scope="module")
+def sums_bundle(tmp_path_factory) -> Path:
+    row, sums = TensorSpec("row", (37,), "float32"), TensorSpec("sums", (37,), "float32")
+    states = TensorSpec("total", (37,), "float32"), TensorSpec("weights", (37,), "float32")
+    method = Method(MethodSpec("add", (row,), (sums,)), (torch.zeros(37),), Sums(), None, states)
+    return write(tmp_path_factory.mktemp("sums") / "sums", [method])
+
+
+@pytest.mark.slow
+def test_under_sanitizers(built, sums_bundle, monkeypatch):
+    """Not ThreadSanitizer, which takes what it does not see of ONNX Runtime's own threads for races."""
+    monkeypatch.setenv("EDGEKIT_ONNXRUNTIME", str(LIBRARY))
+    rows = list(np.random.default_rng(0).random((5, 37), np.float32))
+    answers = [
+        np.frombuffer(answer, np.float32) for answer in built("sanitized").session("beside", [sums_bundle], *rows)
+    ]
+    assert len(answers) == 4 * 2 * len(rows)
+    for index, answer in enumerate(answers):
+        np.testing.assert_allclose(answer, np.sum(rows[: index % len(rows) + 1], axis=0), rtol=1e-6)
+    assert len(built("sanitized").session("pool", [sums_bundle], rows[0])) == 5
+
+
 def change(part: Callable[[dict[str, Any]], object]) -> Callable[[Path, dict[str, Any]], None]:
     return lambda folder, fields: part(fields)
 
@@ -334,6 +364,17 @@ def test_without_a_place_for_engines(bundle, run, tmp_path):
     assert not [call for call in calls if "cache_path" in call]
     assert "cannot write" in logged(done, "warning")[0]
     assert "there is no cache folder to keep it in: name one in EDGEKIT_CACHE" in done.stderr
+
+
+def test_an_engine_of_another_tensorrt_is_built_anew(bundle, run, tmp_path):
+    assert run(bundle)[0].returncode == 0
+    done, calls = run(bundle, "-v", UPDATED="1")
+    assert done.returncode == 0
+    (told,) = logged(done, "warning")
+    assert told.startswith(f"the engine in {tmp_path / 'cache' / 'tensorrt'}")
+    assert told.endswith("cannot be used (the engine is of TensorRT 8): it is built anew.")
+    assert calls.count("session") == 2
+    assert [line for line in logged(done, "info") if line.startswith("TensorRT built the engine")]
 
 
 def test_a_provider_that_does_not_start(bundle, resealed, run):

@@ -82,6 +82,7 @@ struct Limited {
 };
 
 void run_threads(Case &all);
+void run_beside(Case &all);
 void run_turns(Case &all);
 void run_pool(Case &all);
 void run_states(Case &all);

@@ -12,8 +12,8 @@ namespace {
 constexpr struct {
   const char *name;
   void (*run)(Case &all);
-} kCases[] = {{"threads", run_threads}, {"turns", run_turns},         {"pool", run_pool},
-              {"states", run_states},   {"text", run_text},           {"segment", run_segment},
+} kCases[] = {{"threads", run_threads},     {"beside", run_beside},     {"turns", run_turns},   {"pool", run_pool},
+              {"states", run_states},       {"text", run_text},         {"segment", run_segment},
               {"anomalies", run_anomalies}, {"refusals", run_refusals}, {"memory", run_memory},
               {"litert", run_litert}};
 

@@ -73,6 +73,26 @@ void run_threads(Case &all) {
     for (const auto &numbers : answer) all.give(numbers);
 }
 
+// Sessions beside each other, with whatever state their bundle has: every thread's answers to every input, in order, and
+// once more from the state that was saved before.
+void run_beside(Case &all) {
+  std::vector<std::vector<std::vector<float>>> answers(kThreads);
+  std::vector<std::thread> threads;
+  for (std::vector<std::vector<float>> &mine : answers)
+    threads.emplace_back([&] {
+      const edgekit::SessionPointer session = open(all.bundles[0]);
+      std::vector<char> state(session->state_size());
+      must(session->save_state(state.data(), state.size()), "save_state");
+      for (int round = 0; round < 2; ++round) {
+        for (const Buffer &input : all.inputs) must(run(*session, input, mine.emplace_back()), "run");
+        must(session->restore_state(state.data(), state.size()), "restore_state");
+      }
+    });
+  for (std::thread &thread : threads) thread.join();
+  for (const auto &mine : answers)
+    for (const auto &numbers : mine) all.give(numbers);
+}
+
 // While a thread's call goes on, another's is refused, and so is a change of the pool; then the first one's answer. Once
 // in a run, once in loading a method.
 void run_turns(Case &all) {
