@@ -7,13 +7,17 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError
 from edgekit.native_log import captured_stderr
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 #: Parts without which nothing works; their version ranges are read from edgekit's own metadata.
 PARTS = (
@@ -28,6 +32,11 @@ PARTS = (
     "matplotlib",
     "rich",
 )
+#: By format, the modules of its extra's packages whose native parts load when they are imported.
+EXTRAS = {
+    "tflite": {"ai-edge-litert": "ai_edge_litert.interpreter"},
+    "onnx": {"onnxruntime": "onnxruntime", "onnx": "onnx"},
+}
 MIN_FREE_BYTES = 2 << 30
 INSTALL = "pip install ./kernels/runtime/python . (in the checkout)"
 
@@ -48,7 +57,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Every finding, in the order in which things should be mended."""
-    return [_python(), *_packages(), _runtime(), _operators(), _compiler(), _disk(), *_cross_build()]
+    return [_python(), *_packages(), _runtime(), _operators(), _compiler(), _disk(), *_formats(), *_cross_build()]
 
 
 def _python() -> Finding:
@@ -57,28 +66,53 @@ def _python() -> Finding:
 
 
 def _packages() -> Iterator[Finding]:
-    from packaging.requirements import Requirement
-
     try:
-        lines = metadata.requires("edgekit") or []
+        pins = _pins()
     except metadata.PackageNotFoundError:
         yield Finding("edgekit", False, "not installed as a package", INSTALL)
-        lines = []
-    pins = {}
-    for line in lines:
-        requirement = Requirement(line)
-        if requirement.marker is None:
-            pins[requirement.name] = requirement
+        pins = {}
     for part in PARTS:
-        wanted = pins.get(part)
-        remedy = f"pip install '{part}{wanted.specifier if wanted else ''}'"
-        try:
-            found = metadata.version(part)
-        except metadata.PackageNotFoundError:
-            yield Finding(part, False, "not installed", remedy)
-            continue
-        fits = wanted is None or wanted.specifier.contains(found, prereleases=True)
-        yield Finding(part, fits, found if fits else f"{found}, needed {wanted.specifier if wanted else ''}", remedy)
+        yield _package(part, pins.get(part))
+
+
+def _formats() -> Iterator[Finding]:
+    """What writes and runs the formats of the extras; it is imported too, for a broken build says so only then."""
+    with suppress(metadata.PackageNotFoundError):
+        for extra, modules in EXTRAS.items():
+            for part, wanted in _pins(extra).items():
+                found = _package(part, wanted, f"--format {extra}")
+                if found.ok and part in modules:
+                    try:
+                        with captured_stderr():
+                            importlib.import_module(modules[part])
+                    except Exception as error:  # whatever a broken build raises
+                        reason = (str(error).splitlines() or [type(error).__name__])[0]
+                        found = replace(found, ok=False, found=f"{found.found}, but: {reason}")
+                yield found
+
+
+def _pins(extra: str = "") -> dict[str, Requirement]:
+    """What edgekit asks for by package, all of it or one extra's part."""
+    from packaging.requirements import Requirement
+
+    found = {}
+    for line in metadata.requires("edgekit") or []:
+        requirement = Requirement(line)
+        marker = requirement.marker
+        if (marker is None and not extra) or (extra and marker is not None and f'extra == "{extra}"' in str(marker)):
+            found[requirement.name] = requirement
+    return found
+
+
+def _package(part: str, wanted: Requirement | None, only_for: str = "") -> Finding:
+    remedy = f"pip install '{part}{wanted.specifier if wanted else ''}'"
+    try:
+        found = metadata.version(part)
+    except metadata.PackageNotFoundError:
+        return Finding(part, False, "not installed", remedy, only_for)
+    fits = wanted is None or wanted.specifier.contains(found, prereleases=True)
+    shown = found if fits else f"{found}, needed {wanted.specifier if wanted else ''}"
+    return Finding(part, fits, shown, remedy, only_for)
 
 
 def _runtime() -> Finding:
