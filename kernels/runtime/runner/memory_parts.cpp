@@ -54,7 +54,9 @@ int add_library(dl_phdr_info *info, size_t, void *user) {
 
 bool is_program(const char *line) {
   const size_t size = std::strlen(line);
-  return size > 5 && std::strcmp(line + size - 5, ".pte\n") == 0;
+  for (const char *end : {".pte\n", ".tflite\n", ".onnx\n"})
+    if (size > std::strlen(end) && std::strcmp(line + size - std::strlen(end), end) == 0) return true;
+  return false;
 }
 
 // A number of /proc/self/status, which has kB; -1 where it has none of that name.
