@@ -88,10 +88,6 @@ def name_ends(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) ->
         raise ValueError(
             f"it takes {len(graph.inputs)} and gives {len(graph.outputs)} tensors, not {len(inputs)} and {len(outputs)}"
         )
-    ends = {*inputs, *outputs}
-    for value in [*graph.initializers.values(), *(output for node in graph for output in node.outputs)]:
-        if value.name in ends:
-            value.name = f"{value.name}.inside"
     for value, name in zip([*graph.inputs, *graph.outputs], [*inputs, *outputs], strict=True):
         value.name = name
     NameFixPass()(model)

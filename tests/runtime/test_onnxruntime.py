@@ -252,6 +252,29 @@ def test_under_sanitizers(built, sums_bundle, monkeypatch):
     assert len(built("sanitized").session("pool", [sums_bundle], rows[0])) == 5
 
 
+@pytest.mark.slow
+def test_the_same_mask_of_an_infrared_image(data_root, tmp_path):
+    """RPCANet++ with three stages at its own size; random weights, as none of that size ships."""
+    from edgekit.models.model import Request
+    from edgekit.models.zoo import find_model
+    from edgekit_runtime.images import read_gray, resize_linear
+
+    from ..conftest import _rpcanet
+
+    model = find_model("rpcanet").load(Request(checkpoint=_rpcanet(tmp_path / "s3.safetensors", (3, True, 32, 17))))
+    (method,) = model.methods()
+    session = Session(write(tmp_path / "s3", [replace(method, module=model.device_module)]))
+    name = (data_root / "sirst" / "test.txt").read_text().split()[0]
+    (path,) = (data_root / "sirst" / "images").glob(f"{name}.*")
+    image = resize_linear(read_gray(path), (256, 256))[None, None]
+    (logits,) = session.run(image)
+    with torch.no_grad():
+        eager = model.reference(torch.from_numpy(image)).numpy()
+    assert 0 < (eager > 0).sum() < eager.size
+    np.testing.assert_array_equal(logits > 0, eager > 0)
+    assert np.abs(logits - eager).max() < 1e-5 * np.ptp(eager)
+
+
 def change(part: Callable[[dict[str, Any]], object]) -> Callable[[Path, dict[str, Any]], None]:
     return lambda folder, fields: part(fields)
 
