@@ -414,6 +414,14 @@ def test_a_provider_that_does_not_start(bundle, resealed, run):
     assert "session" not in calls
 
 
+def test_what_is_asked_of_providers_are_the_librarys_own_functions(bundle, run):
+    """Theirs stand far behind in its table; a build without them has a sentence in each one's place."""
+    done, _ = run(bundle, OFFERS="1")
+    assert done.returncode == 0
+    for told, provider in zip(logged(done, "warning"), ("TensorRT", "CUDA"), strict=True):
+        assert f"cannot start it ({provider} execution provider is not enabled in this build)" in told
+
+
 def test_where_the_cpu_will_not_do(bundle, resealed, run):
     needed = resealed(bundle, change(lambda fields: fields["programs"][0].update(providers=["tensorrt", "cuda"])))
     _, calls = run(needed)
