@@ -350,6 +350,7 @@ def test_tensorrt_before_cuda_before_the_cpu(bundle, run, tmp_path):
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "cache" / "tensorrt").iterdir()
     assert calls == [
+        "options session.intra_op.allow_spinning=0",
         "tensorrt trt_fp16_enable=0",
         "tensorrt trt_int8_enable=0",
         "tensorrt trt_engine_cache_enable=1",
@@ -376,7 +377,7 @@ def test_tensorrt_before_cuda_before_the_cpu(bundle, run, tmp_path):
 )
 def test_tensorrt_is_told_of_the_numbers(bundle, resealed, run, numbers, fp16, int8):
     _, calls = run(resealed(bundle, change(lambda fields: fields["numbers"].update(numbers))))
-    assert calls[:2] == [f"tensorrt trt_fp16_enable={fp16}", f"tensorrt trt_int8_enable={int8}"]
+    assert calls[1:3] == [f"tensorrt trt_fp16_enable={fp16}", f"tensorrt trt_int8_enable={int8}"]
 
 
 def test_without_a_place_for_engines(bundle, run, tmp_path):
