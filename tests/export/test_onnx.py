@@ -253,8 +253,11 @@ class Sorts(nn.Module):
     ("module", "said"),
     [
         (Remembers(), r"cannot be written as ONNX: it changes 'seen' in place: take that as an input and"),
-        (Sparse(), r"method 'forward' .* no operator for edgekit::sparse_topk.*: use others in the module, or"),
-        (Sorts(), r"method 'forward' cannot be written as ONNX: ONNX has no operator for aten::linalg_qr"),
+        (Sparse(), r"method 'forward' .* no operator for edgekit::sparse_topk \(node 'sparse_topk'\): use others in"),
+        (
+            Sorts(),
+            r"cannot be written as ONNX: ONNX has no operator for aten::linalg_qr \(node 'linalg_qr'\): use",
+        ),
     ],
 )
 def test_what_onnx_cannot_say(module, said):
