@@ -6,6 +6,7 @@ torch's exporter makes the files; here they get the names, the weights and the b
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -27,9 +28,6 @@ from edgekit.native_log import captured_stderr
 if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
-
-#: The oldest ONNX Runtime that reads opset 18; its C interface has all that the session calls.
-MINIMUM_RUNTIME = "1.14"
 
 #: The oldest that torch's exporter writes, which the most runtimes read.
 DEFAULT_OPSET = 18
@@ -100,9 +98,7 @@ def lower(graphs: Mapping[str, ExportedProgram], methods: Sequence[Method], devi
     protos: dict[str, onnx.ModelProto] = {}
     for method in methods:
         protos[method.spec.name] = _converted(graphs[method.spec.name], method, opset)
-    operators = sorted(
-        {_standard(name, node) for name, proto in protos.items() for node in tensorrt.nodes(proto.graph)}
-    )
+    operators = {_standard(name, node) for name, proto in protos.items() for node in tensorrt.nodes(proto.graph)}
     if (limits := tensorrt.limits_of(device)) is not None:
         for name, proto in protos.items():
             tensorrt.check(proto, name, device, limits)
@@ -182,18 +178,23 @@ def _check_changes(graph: ExportedProgram) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """What torch's exporter could not do, the end of a sentence and what to do."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, EdgekitError):
-            return str(cause)
-        text = str(cause)
-        if "No ONNX function found for" in text and "op='" in text:
-            operator = text.split("op='", 1)[1].split("'", 1)[0].replace(".", "::", 1)
-            return f"ONNX has no operator for {operator}: use others in the module, or another --format."
-        cause = cause.__cause__
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{lines[0].strip().rstrip('.') if lines else type(error).__name__}."
+    """Why torch's exporter or onnx's checker gave up: the end of a sentence."""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    for known in causes:
+        if isinstance(known, EdgekitError):
+            return str(known)
+    texts = [str(cause) for cause in causes]
+    # The exporter's own words, the one around the other; the first are many lines in colours.
+    node = next((found[1] for text in texts if (found := re.search(r"translating node %(\w+)", text))), None)
+    where = "" if node is None else f" (node {node!r})"
+    for text in texts:
+        if found := re.search(r"No ONNX function found for .*?op='([\w.]+)'", text):
+            operator = found[1].replace(".", "::", 1)
+            return f"ONNX has no operator for {operator}{where}: use others in the module, or another --format."
+    lines = [line.strip() for line in texts[-1].splitlines() if line.strip()]
+    return f"{lines[0].rstrip('.') if lines else type(causes[-1]).__name__}{where}."
 
 
 def _standard(method: str, node: onnx.NodeProto) -> str:

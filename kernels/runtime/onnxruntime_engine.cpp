@@ -236,6 +236,8 @@ class OnnxRuntimeEngine final : public Engine {
     OwnedOptions options(runtime_.api);
     runtime_.check(runtime_.api.create_options(options.out()));
     runtime_.check(runtime_.api.set_threads(options.get(), pool_threads()));
+    // Else its threads are busy between calls: StackVAE-G once every 5 ms took 5.3 ms of the CPU a call instead of 0.3.
+    runtime_.check(runtime_.api.configure(options.get(), "session.intra_op.allow_spinning", "0"));
     const std::string engines = append_providers(options.get(), text);
     open_session(text, options.get(), engines, loaded->session);
     find_ends(text, *loaded);

@@ -1,9 +1,10 @@
 // An ONNX Runtime that says it has TensorRT and CUDA: the real one, named by REAL_ONNXRUNTIME, whose table is changed
-// so that these providers are offered, and that what is asked of them is written to the file CALLS. What runs is the CPU.
+// so that these providers are offered, and that what is asked of them is written to the file CALLS. The CPU runs it.
 //
 // FAIL names a provider that does not start ("tensorrt", "cuda"); OLD=1 makes it a release of before the version of the
 // API that is asked for. A session that is made with TensorRT leaves an engine in its cache folder, as TensorRT would;
-// with UPDATED=1 one that lies there already is of another version.
+// with UPDATED=1 one that lies there already is of another version. With OFFERS=1 the providers are offered, and all
+// that is asked of them goes to the real one, which says that it does not have them.
 #include <dlfcn.h>
 #include <unistd.h>
 
@@ -99,9 +100,10 @@ Status *create_session(const void *env, const char *path, const void *options, v
 void *const *api(uint32_t wanted) {
   if (variable("OLD") == "1" && wanted > 10) return nullptr;
   std::memcpy(table, real->api(wanted), sizeof table);
-  table[7] = reinterpret_cast<void *>(create_session);
   table[125] = reinterpret_cast<void *>(providers);
   table[126] = reinterpret_cast<void *>(release_providers);
+  if (variable("OFFERS") == "1") return table;
+  table[7] = reinterpret_cast<void *>(create_session);
   table[130] = reinterpret_cast<void *>(configure);
   table[170] = reinterpret_cast<void *>(append_tensorrt);
   table[171] = table[205] = reinterpret_cast<void *>(create);

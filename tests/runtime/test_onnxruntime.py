@@ -252,6 +252,29 @@ def test_under_sanitizers(built, sums_bundle, monkeypatch):
     assert len(built("sanitized").session("pool", [sums_bundle], rows[0])) == 5
 
 
+@pytest.mark.slow
+def test_the_same_mask_of_an_infrared_image(data_root, tmp_path):
+    """RPCANet++ with three stages at its own size; random weights, as none of that size ships."""
+    from edgekit.models.model import Request
+    from edgekit.models.zoo import find_model
+    from edgekit_runtime.images import read_gray, resize_linear
+
+    from ..conftest import _rpcanet
+
+    model = find_model("rpcanet").load(Request(checkpoint=_rpcanet(tmp_path / "s3.safetensors", (3, True, 32, 17))))
+    (method,) = model.methods()
+    session = Session(write(tmp_path / "s3", [replace(method, module=model.device_module)]))
+    name = (data_root / "sirst" / "test.txt").read_text().split()[0]
+    (path,) = (data_root / "sirst" / "images").glob(f"{name}.*")
+    image = resize_linear(read_gray(path), (256, 256))[None, None]
+    (logits,) = session.run(image)
+    with torch.no_grad():
+        eager = model.reference(torch.from_numpy(image)).numpy()
+    assert 0 < (eager > 0).sum() < eager.size
+    np.testing.assert_array_equal(logits > 0, eager > 0)
+    assert np.abs(logits - eager).max() < 1e-5 * np.ptp(eager)
+
+
 def change(part: Callable[[dict[str, Any]], object]) -> Callable[[Path, dict[str, Any]], None]:
     return lambda folder, fields: part(fields)
 
@@ -327,6 +350,7 @@ def test_tensorrt_before_cuda_before_the_cpu(bundle, run, tmp_path):
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "cache" / "tensorrt").iterdir()
     assert calls == [
+        "options session.intra_op.allow_spinning=0",
         "tensorrt trt_fp16_enable=0",
         "tensorrt trt_int8_enable=0",
         "tensorrt trt_engine_cache_enable=1",
@@ -353,7 +377,7 @@ def test_tensorrt_before_cuda_before_the_cpu(bundle, run, tmp_path):
 )
 def test_tensorrt_is_told_of_the_numbers(bundle, resealed, run, numbers, fp16, int8):
     _, calls = run(resealed(bundle, change(lambda fields: fields["numbers"].update(numbers))))
-    assert calls[:2] == [f"tensorrt trt_fp16_enable={fp16}", f"tensorrt trt_int8_enable={int8}"]
+    assert calls[1:3] == [f"tensorrt trt_fp16_enable={fp16}", f"tensorrt trt_int8_enable={int8}"]
 
 
 def test_without_a_place_for_engines(bundle, run, tmp_path):
@@ -389,6 +413,14 @@ def test_a_provider_that_does_not_start(bundle, resealed, run):
     assert done.returncode == 1
     assert "needs TensorRT, which does not start (no such device: the driver is not loaded)" in done.stderr
     assert "session" not in calls
+
+
+def test_what_is_asked_of_providers_are_the_librarys_own_functions(bundle, run):
+    """Theirs stand far behind in its table; a build without them has a sentence in each one's place."""
+    done, _ = run(bundle, OFFERS="1")
+    assert done.returncode == 0
+    for told, provider in zip(logged(done, "warning"), ("TensorRT", "CUDA"), strict=True):
+        assert f"cannot start it ({provider} execution provider is not enabled in this build)" in told
 
 
 def test_where_the_cpu_will_not_do(bundle, resealed, run):
