@@ -194,7 +194,8 @@ def _reason(error: BaseException) -> str:
             operator = found[1].replace(".", "::", 1)
             return f"ONNX has no operator for {operator}{where}: use others in the module, or another --format."
     lines = [line.strip() for line in texts[-1].splitlines() if line.strip()]
-    return f"{lines[0].rstrip('.') if lines else type(causes[-1]).__name__}{where}."
+    remedy = "" if node is None else ": say it otherwise in the module, or take another --format"
+    return f"{lines[0].rstrip('.') if lines else type(causes[-1]).__name__}{where}{remedy}."
 
 
 def _standard(method: str, node: onnx.NodeProto) -> str:

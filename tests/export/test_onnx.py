@@ -249,9 +249,18 @@ class Sorts(nn.Module):
         return torch.linalg.qr(x.reshape(2, 2))[0]
 
 
+class Flat(nn.Module):
+    """Attention without heads, which the exporter's function does not take."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x.reshape(1, 2, 2)
+        return nn.functional.scaled_dot_product_attention(rows, rows, rows)
+
+
 @pytest.mark.parametrize(
     ("module", "said"),
     [
+        (Flat(), r"ONNX: only 4D .* \(node 'scaled_dot_product_attention'\): say it otherwise in the module, or take"),
         (Remembers(), r"cannot be written as ONNX: it changes 'seen' in place: take that as an input and"),
         (Sparse(), r"method 'forward' .* no operator for edgekit::sparse_topk \(node 'sparse_topk'\): use others in"),
         (
