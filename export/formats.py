@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -117,8 +118,14 @@ def missing_packages(name: str) -> list[str]:
     return [package for package in _PACKAGES[name] if importlib.util.find_spec(package) is None]
 
 
-def default_format(device: DeviceProfile, task: str) -> str:
+def default_format(device: DeviceProfile, task: str, say: Callable[[str], None] = lambda line: None) -> str:
     """The format for a task where the user names none: the device's for it, or its first where the tools of that are
-    not installed."""
+    not installed; `say` is told then."""
     preferred = device.format_for(task)
-    return device.formats[0] if missing_packages(preferred) else preferred
+    if not missing_packages(preferred):
+        return preferred
+    say(
+        f"{task} as .{device.formats[0]}: {device.name} runs it best as .{preferred}, which needs pip install "
+        f"'edgekit[{preferred}]' (from a checkout: pip install '.[{preferred}]')."
+    )
+    return device.formats[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,11 +157,12 @@ def command(
     if (memory_budget is not None or max_drop is not None) and any(form.name != "pte" for form in asked):
         raise UsageError("--memory-budget and --max-drop are for --format pte: leave them or the other formats out.")
     pairs = name_value_pairs(settings)
+    told: list[str] = []
     request = Request(variant, checkpoint, data, tuple(dict.fromkeys(batches)) or (1,), sizes, seed, pairs)
     jobs = []
     for entry in entries:
         loaded = entry.load(request)
-        for form in asked or [_usual_format(profile, loaded, memory_budget, max_drop)]:
+        for form in asked or [_usual_format(profile, loaded, memory_budget, max_drop, told.append)]:
             model = loaded.in_form(form.state_form)
             chosen = choose_recipe(recipe, profile.default_recipe, model, kv)
             chosen = change_recipe(chosen, tuple(dict.fromkeys(keep_fp32)), samples, observer)
@@ -201,6 +202,8 @@ def command(
     notes: list[str] = []
     mixtures: dict[str, Mixture] = {}
     with display(quiet) as progress:
+        for line in told:
+            progress.say(line)
         for entry, model, chosen, choice, form in jobs:
 
             def on_note(note: str) -> None:
@@ -273,14 +276,18 @@ def command(
 
 
 def _usual_format(
-    profile: DeviceProfile, model: Model, memory_budget: int | None, max_drop: Drop | None
+    profile: DeviceProfile,
+    model: Model,
+    memory_budget: int | None,
+    max_drop: Drop | None,
+    say: Callable[[str], None],
 ) -> ProgramFormat:
     """The format where none was asked for; what works on `.pte` only decides."""
     from edgekit.export.formats import PTE, default_format, find_format
 
     if memory_budget is not None or max_drop is not None:
         return PTE
-    return find_format(default_format(profile, str(model.pipeline()["name"])))
+    return find_format(default_format(profile, str(model.pipeline()["name"]), say))
 
 
 def _by_model(bundles: Sequence[Bundle]) -> list[dict[str, Session]]:
