@@ -26,6 +26,11 @@ class LitertEngine final : public Engine {
       : folder_(bundle.folder()), text_(bundle.program()), heap_(heap), library_("litert"), litert_(library_) {
     check_operators();
     const std::string path = bundle.path(text_.file);
+    program_bytes_ = file_size(path);
+    // LiteRT reads beyond the end of a file that was cut off, and ends the process.
+    const int64_t listed = bundle.manifest().part("files").part(text_.file.c_str()).integer("bytes", 0);
+    if (program_bytes_ != static_cast<size_t>(listed))
+      throw Failure(format("%s was changed after export: copy the bundle again or export it anew.", path.c_str()));
     const litert::EnvironmentOption options[] = {
         {litert::kAutoRegisterAccelerators, litert::kWholeNumber, litert::kCpu},
         {litert::kLeastLogSeverity, litert::kWholeNumber, litert::kSilent}};
@@ -45,7 +50,6 @@ class LitertEngine final : public Engine {
       close();
       throw;
     }
-    program_bytes_ = file_size(path);
   }
   ~LitertEngine() override { close(); }
 

@@ -241,6 +241,37 @@ def test_a_method_that_the_program_does_not_have(program: bytes, tmp_path: Path)
         Session(folder)
 
 
+def test_a_program_that_was_cut_off(program: bytes, tmp_path: Path) -> None:
+    folder = made.write_bundle(tmp_path / "cut", program, [made.method("one", {}, {})])
+    for keep in (0, 100, 5000):  # LiteRT itself ends the process at some of these
+        (folder / "program.tflite").write_bytes(program[:keep])
+        with pytest.raises(EdgekitError, match=r"cut/program\.tflite was changed after export: copy the bundle again"):
+            Session(folder, check_files=False)
+
+
+def test_a_file_that_is_no_program(tmp_path: Path) -> None:
+    folder = made.write_bundle(tmp_path / "none", b"no program", [made.method("one", {}, {})], operators=())
+    with pytest.raises(EdgekitError, match=r"none/program\.tflite cannot be loaded by .*libLiteRt\.so"):
+        Session(folder)
+
+
+def test_an_output_that_is_an_input(tmp_path: Path) -> None:
+    class Through(nn.Module):
+        def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+            return x + 1, state
+
+    x, state = torch.zeros(2, 3), torch.ones(4)
+    program = made.convert({"run": (Through(), (x, state))})
+    methods, states = [made.method("run", {"x": x}, {"y": x}, ["s"])], [made.end("s", state)]
+    session = Session(made.write_bundle(tmp_path / "in", program, methods, states))
+    session.restore_state(np.arange(16, dtype=np.float32).tobytes())
+    for _ in range(3):
+        np.testing.assert_array_equal(session.run(x.numpy())[0], x + 1)
+    assert session.save_state() == np.arange(16, dtype=np.float32).tobytes()
+    with pytest.raises(EdgekitError, match="gives one tensor as two outputs, or an input as an output"):
+        Session(made.write_bundle(tmp_path / "out", program, methods, states, in_place=False))
+
+
 def test_a_shape_that_the_program_does_not_have(tmp_path: Path) -> None:
     program = made.convert({"run": (Scaled(), (torch.zeros(3, 4),))})
     wrong, right = torch.zeros(3, 5), torch.zeros(3, dtype=torch.int64)
