@@ -49,9 +49,9 @@ def export(cli, monkeypatch, tmp_path) -> Callable[..., Path]:
     return call
 
 
-@pytest.mark.parametrize("recipe", ["fp32", "int8"])
-def test_anomalies(emulated_device, export, tmp_path, recipe):
-    bundle = export("stackvae-g", recipe=recipe)
+@pytest.mark.parametrize(("recipe", "form"), [("fp32", "pte"), ("int8", "pte"), ("fp32", "tflite")])
+def test_anomalies(emulated_device, export, tmp_path, recipe, form):
+    bundle = export("stackvae-g", "--format", form, recipe=recipe)
     with shipped_or(None, *STACKVAE_G) as path:
         checkpoint = load_stackvae_g(path)
     scaling, window = checkpoint.scaling, checkpoint.config.window
