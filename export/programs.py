@@ -142,7 +142,8 @@ def _tflite(
             "builtin_operators": list(finished.builtin_operators),
             "delegates": [],
             "share_packed_weights": shares_packed_weights(recipe),
-            **_states(methods, in_place=form.state_form == "tensors"),
+            # Our operators change a state where it lies; what LiteRT's own do, nobody promises.
+            **_states(methods, in_place=bool(finished.custom_operators)),
         },
         _memory(len(finished.data), finished.constant_bytes, methods),
         ("torch", "litert-torch", "ai-edge-quantizer"),
