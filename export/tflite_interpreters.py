@@ -15,8 +15,28 @@ from edgekit.export.capture import Graphs
 from edgekit.export.formats import OLD_INTERPRETER, ProgramFormat
 from edgekit.export.tflite import TFLiteProgram
 
-#: The newest versions that tflite-runtime 2.14 has of operators that litert-torch may write in newer ones.
-_NEWEST_VERSION = {"FULLY_CONNECTED": 11, "CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "EMBEDDING_LOOKUP": 3}
+#: The newest versions that tflite-runtime 2.14 has of its operators, where that is more than 1 (TensorFlow's
+#: lite/core/kernels/register.cc of 2023).
+_NEWEST_VERSION = {
+    name: version
+    for version, names in {
+        2: "DEPTH_TO_SPACE DIV EXP FAKE_QUANT FLOOR_MOD GELU GREATER L2_NORMALIZATION LEAKY_RELU LESS_EQUAL LOG "
+        "LOG_SOFTMAX RANGE REDUCE_PROD RSQRT SELECT_V2 SIGN SPACE_TO_DEPTH SPLIT_V SQUARED_DIFFERENCE SQUEEZE SUM "
+        "WHERE",
+        3: "ARG_MAX ARG_MIN AVERAGE_POOL_2D BROADCAST_TO EMBEDDING_LOOKUP FLOOR_DIV GREATER_EQUAL LESS LOGISTIC "
+        "MAX_POOL_2D MEAN MIRROR_PAD NOT_EQUAL QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 REVERSE_V2 RNN SOFTMAX "
+        "SPARSE_TO_DENSE TANH TILE TOPK_V2",
+        4: "BATCH_MATMUL BATCH_TO_SPACE_ND CONCATENATION EQUAL FILL GATHER_ND LSTM MAXIMUM MINIMUM PACK PAD PADV2 "
+        "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR SELECT SPACE_TO_BATCH_ND SPLIT SVDF TRANSPOSE_CONV "
+        "UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK",
+        5: "ABS ADD CAST DEQUANTIZE SUB",
+        6: "GATHER SLICE TRANSPOSE",
+        7: "CONV_2D DEPTHWISE_CONV_2D MUL",
+        8: "STRIDED_SLICE",
+        10: "FULLY_CONNECTED",
+    }.items()
+    for name in names.split()
+}
 #: What LiteRT 2.3 has of StableHLO, which litert-torch falls back to; of the rest its files know the names only.
 _STABLEHLO = {
     f"STABLEHLO_{name}"
@@ -59,7 +79,7 @@ def check_program(program: TFLiteProgram, form: ProgramFormat) -> None:
     for graph in program.subgraphs:
         for call in graph.operators:
             unknown = call.name.startswith("STABLEHLO_") and (old or call.name not in _STABLEHLO)
-            if not call.custom and (unknown or (old and call.version > _NEWEST_VERSION.get(call.name, call.version))):
+            if not call.custom and (unknown or (old and call.version > _NEWEST_VERSION.get(call.name, 1))):
                 raise EdgekitError(
                     f"{runtime} has no {call.name} of version {call.version} (node '{call.node}' of method "
                     f"{graph.signature!r}): rewrite the model without{', or leave --interpreter out' if old else ''}."

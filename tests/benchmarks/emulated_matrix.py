@@ -1,6 +1,6 @@
 """Every model in `.pte` and `.tflite` by every recipe, run on an emulated arm64 device: how far from eager fp32.
 
-    python -m tests.benchmarks.emulated_matrix -o DIR
+    python -m tests.benchmarks.emulated_matrix -o DIR [--model NAME]... [--recipe R]...
 
 In the checkout. Exports for raspberry-pi-5 (what DIR has already is not made again), then runs the first samples that
 each bundle carries with its own runner under qemu, and on this machine where its architecture is the same. Shapes are
@@ -32,6 +32,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output-dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--device", default="raspberry-pi-5")
+    parser.add_argument("--model", action="append", choices=list(MODELS), help="repeatable; default: all")
+    parser.add_argument("--recipe", action="append", help="repeatable; default: all")
     parser.add_argument("--timeout", type=float, default=1800, metavar="SECONDS", help="of a call; default: 1800")
     arguments = parser.parse_args()
     if reason := missing():
@@ -40,11 +42,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         device = EmulatedDevice(Path(scratch, "device"))
         device.folder.mkdir()
-        for name, options in MODELS.items():
+        for name in arguments.model or MODELS:
             for format_name in ("pte", "tflite"):
                 for recipe in taken_recipes(find_model(name).model_class()):
-                    if refused(find_format(format_name), find_recipe(recipe.name)) is None:
-                        words = (name, *options, "--format", format_name, "--recipe", recipe.name)
+                    asked = arguments.recipe is None or recipe.name in arguments.recipe
+                    if asked and refused(find_format(format_name), find_recipe(recipe.name)) is None:
+                        words = (name, *MODELS[name], "--format", format_name, "--recipe", recipe.name)
                         _row(arguments, device, Path(scratch), words)
 
 

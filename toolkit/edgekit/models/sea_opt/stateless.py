@@ -203,7 +203,8 @@ class _Estimator(nn.Module):
         least, last = values.index_select(0, count - 1), order.index_select(0, count - 1)
         cells = (ranked > least) | ((ranked == least) & (torch.arange(len(ranked)) <= last))
         cell = token_cells(self.cells, (position + 1)[None], tokens)[0]
-        return cells.reshape(self.heads, self.cells).index_select(1, cell)[:, None]
+        # As numbers: old interpreters gather no truth values.
+        return cells.to(scores.dtype).reshape(self.heads, self.cells).index_select(1, cell)[:, None] > 0
 
 
 def _normed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
