@@ -23,7 +23,8 @@
 // Memory. Inputs and outputs are the caller's, are read and written in place and not kept; they must not overlap. Kernels
 // read whole vectors: the 16 bytes after an input's end must be readable, as they are but at the end of a mapping.
 // Everything else that a session holds comes from Options::allocator; a run allocates nothing once every method that is
-// used has run.
+// used has run. That holds for .pte; of .tflite and .onnx the states and copies come from there, and their runtimes have
+// memory of their own, which Memory does not count.
 #ifndef EDGEKIT_SESSION_H
 #define EDGEKIT_SESSION_H
 
