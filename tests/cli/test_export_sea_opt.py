@@ -12,7 +12,7 @@ from PIL import Image
 from edgekit.bundle import Bundle
 from edgekit.models.sea_opt.checkpoint import load_checkpoint
 from edgekit.models.sea_opt.perplexity import likelihood
-from edgekit.report import bytes_text, print_bundles
+from edgekit.report import FILE_WIDTH, bytes_text, print_bundles
 
 from .refusals import refuse
 
@@ -48,7 +48,7 @@ def test_the_table_shows_the_state_and_breaks_no_path(text_bundle, capsys):
     table, _, below = capsys.readouterr().out.partition("sea-opt, task metrics: ")
     assert "state" in table
     assert bytes_text(Bundle.open(text_bundle).manifest["memory"]["state"]) in table
-    assert max(map(len, table.splitlines())) <= 120
+    assert max(map(len, table.splitlines())) <= FILE_WIDTH
     assert f"sea-opt, bundle: {text_bundle}\n" in below
 
 

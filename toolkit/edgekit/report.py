@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 #: Columns of a table where stdout is no terminal: of one whose last columns may move below it, and of others.
-FILE_WIDTH, WIDE_FILE_WIDTH = 120, 200
+FILE_WIDTH, WIDE_FILE_WIDTH = 128, 200
 GENERATED_HINT = "; for your own data give --data (calibration= in Python)"
 
 
