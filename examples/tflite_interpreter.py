@@ -34,7 +34,8 @@ def generate(bundle: Path, prompt: str, count: int) -> str:
         outputs = extend(**{f"args_{place}": value for place, value in enumerate([*inputs, *states])})
         states = [outputs[f"output_{1 + place}"] for place in range(len(states))]
         if position == len(tokens) - 1:
-            tokens.append(int(outputs["output_0"][0].argmax()))
+            # There may be more logits than tokens.
+            tokens.append(int(outputs["output_0"][0, : tokenizer.get_vocab_size()].argmax()))
     return str(tokenizer.decode(tokens))
 
 
