@@ -21,14 +21,24 @@ def test_a_good_bundle(cli, pump_bundle):
     assert all(0 < output["max_abs"] < 1e-4 for output in found["outputs"])
 
 
-def test_other_answers_miss_the_gate(cli, pump_bundle, resealed):
-    def change(folder, fields) -> None:
-        samples = load_file(folder / "samples.safetensors")
-        for name in [name for name in samples if ".out." in name]:
-            samples[name] = np.asarray(samples[name] + 0.1, np.float32)
-        save_file(samples, folder / "samples.safetensors")
+def expect_other_answers(folder, fields) -> None:
+    samples = load_file(folder / "samples.safetensors")
+    for name in [name for name in samples if ".out." in name]:
+        samples[name] = np.asarray(samples[name] + 0.1, np.float32)
+    save_file(samples, folder / "samples.safetensors")
 
-    result = cli("verify", resealed(pump_bundle, change), "--json")
+
+def test_bundles_of_one_name_are_told_apart(cli, pump_bundle, resealed):
+    wrong = resealed(pump_bundle, expect_other_answers)
+    for order in ((wrong, pump_bundle), (pump_bundle, wrong)):
+        result = cli("verify", *order, "--json")
+        assert result.code == 3
+        found = json.loads(result.out)["bundles"]
+        assert {name: one["passed"] for name, one in found.items()} == {str(wrong): False, str(pump_bundle): True}
+
+
+def test_other_answers_miss_the_gate(cli, pump_bundle, resealed):
+    result = cli("verify", resealed(pump_bundle, expect_other_answers), "--json")
     assert result.code == 3
     assert json.loads(result.out)["passed"] is False
     assert "on this machine" in result.err

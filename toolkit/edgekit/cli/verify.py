@@ -27,7 +27,13 @@ def command(bundles: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
     from edgekit.bundle import Bundle
     from edgekit.errors import GateError
 
-    opened = {path.name: Bundle.open(path) for path in bundles}
+    paths = list(dict.fromkeys(bundles))
+    names = [path.name for path in paths]
+    # Bundles of one name in several folders are told apart by their paths.
+    opened = {
+        name if names.count(name) == 1 else str(path): Bundle.open(path)
+        for path, name in zip(paths, names, strict=True)
+    }
 
     from edgekit.export.accuracy import missed
     from edgekit.export.differences import differences
@@ -38,7 +44,7 @@ def command(bundles: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
 
     sessions = {name: open_session(bundle) for name, bundle in opened.items()}
     reports = []
-    for path, (name, bundle) in zip(dict.fromkeys(bundles), opened.items(), strict=False):
+    for path, (name, bundle) in zip(paths, opened.items(), strict=True):
         errors, failures = verify_bundle(sessions[name], find_recipe(str(bundle.manifest["recipe"])))
         reports.append((path, bundle, errors, failures))
     compared = differences(sessions) if len(sessions) > 1 else []
