@@ -83,8 +83,10 @@ StateText state_text(const JsonPart &part) {
   if (!dtype_of(part.text("dtype"), text.dtype)) throw part.wrong("dtype");
   if (text.shape.size() > kMostDimensions) throw part.wrong("shape");
   int64_t count = 1;
-  for (const int64_t size : text.shape)
-    if (size < 1 || size > kLargestState || (count *= size) > kLargestState) throw part.wrong("shape");
+  for (const int64_t size : text.shape) {
+    if (size < 1 || size > kLargestState / count) throw part.wrong("shape");
+    count *= size;
+  }
   return text;
 }
 
