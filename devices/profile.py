@@ -34,9 +34,15 @@ ISA = {
     "x86_64": ("avx2", "fma", "f16c", "avx512f", "avx512vnni", "avxvnni"),
 }
 KERNELS = ("scalar", "neon", "avx2")
+PEAK_SOURCES = ("measured", "theoretical")
+#: edgekit's operators that have kernels for GPUs.
+GPU_OPERATORS = ("sparse_topk", "kv_append", "sparse_topk_attention", "sea_estimate", "csr_matmul")
+#: For `GpuProfile.least_work`: as `edgekit.devices.gpu_work` computes it.
+COMPUTED = "computed"
 
 _NAME = (r"[a-z0-9]+([-_][a-z0-9]+)*", "lower-case words joined by hyphens, such as 'my-board'")
 _VERSION = (r"\d+(\.\d+)+", "a version in quotes, such as '2.35'")
+_CAPABILITY = (r"\d+\.\d", "a compute capability in quotes, such as '8.7'")
 _TEXT = (r".*\S.*", "a text in quotes")
 
 
@@ -72,14 +78,23 @@ class MemoryProfile:
 
 @dataclass(frozen=True)
 class GpuProfile:
-    """A GPU that runs CUDA.
+    """A GPU that runs CUDA. Figures that a file leaves out are None, as unknown ones are.
 
     Attributes:
         name: what the vendor calls it.
         compute_capability: "8.7" stands for sm_87.
-        cuda: CUDA version of the device's software.
+        cuda: CUDA version of the device's software: the newest that its driver takes.
         jetpack: JetPack version that brings it, on Jetson only.
         tensorrt: TensorRT version that programs in ONNX are for; None where the device has none.
+        integrated: whether it is on the CPU's chip and shares its memory, bandwidth included.
+        multiprocessors: how many it has (SMs).
+        clock_ghz: highest clock in GHz as sold.
+        fp32_gflops: 10^9 operations per second, a multiply-accumulate being two.
+        shared_kb_per_multiprocessor: fast memory of a multiprocessor that blocks share, in KB of 2^10 bytes.
+        shared_kb_per_block: of it, what one block may ask for.
+        least_work: by operator of `GPU_OPERATORS`, from how much work on it goes to the GPU, in the units of
+            `edgekit.devices.gpu_work.UNITS`; those that are not in it stay on the CPU. "computed": as that module says.
+            None: all stay on the CPU.
     """
 
     name: str
@@ -87,6 +102,60 @@ class GpuProfile:
     cuda: str
     jetpack: str | None = None
     tensorrt: str | None = None
+    integrated: bool = False
+    multiprocessors: int | None = None
+    clock_ghz: float | None = None
+    fp32_gflops: float | None = None
+    shared_kb_per_multiprocessor: int | None = None
+    shared_kb_per_block: int | None = None
+    least_work: Mapping[str, int] | str | None = field(default=None, hash=False)
+
+    @property
+    def capability(self) -> tuple[int, int]:
+        """(8, 7) for "8.7"."""
+        major, minor = self.compute_capability.split(".")
+        return int(major), int(minor)
+
+    @property
+    def driver(self) -> tuple[int, ...]:
+        """(12, 6) for CUDA "12.6"."""
+        return tuple(map(int, self.cuda.split(".")))
+
+
+@dataclass(frozen=True)
+class PeaksProfile:
+    """What the CPU computes at most, with all of its cores, and what it costs to begin.
+
+    Attributes:
+        source: "measured" (`edgekit devices measure`), or "theoretical": cores x clock x what a core does in a cycle.
+        fp32_gflops, fp16_gflops: 10^9 operations per second, a multiply-accumulate being two; None if unknown. fp16 is
+            fp32's where the CPU has no arithmetic in half precision.
+        int8_gops: likewise, of bytes.
+        launch_us: microseconds to hand work to all cores and have them back, or None if unknown.
+    """
+
+    source: str
+    fp32_gflops: float | None
+    fp16_gflops: float | None
+    int8_gops: float | None
+    launch_us: float | None
+
+
+@dataclass(frozen=True)
+class CacheProfile:
+    """A level of data caches.
+
+    Attributes:
+        level: 1 is the smallest.
+        kb: of one of them, in KB of 2^10 bytes.
+        cores: that share one.
+        bandwidth_gb_per_s: of all of them together, with all cores reading, or None if unknown.
+    """
+
+    level: int
+    kb: int
+    cores: int
+    bandwidth_gb_per_s: float | None
 
 
 @dataclass(frozen=True)
@@ -109,6 +178,8 @@ class DeviceProfile:
         android_api: lowest Android API level (Android only).
         preferred_formats: by task, the format of its programs where that is not the first of `formats`.
         opset: of ONNX that programs are written in; None for edgekit's own.
+        peaks: what the CPU does at most; None where the file does not say, and no time is estimated.
+        caches: by level, the smallest first; empty where the file does not say.
     """
 
     name: str
@@ -126,6 +197,8 @@ class DeviceProfile:
     android_api: int | None = None
     preferred_formats: Mapping[str, str] = field(default_factory=dict, hash=False)
     opset: int | None = None
+    peaks: PeaksProfile | None = None
+    caches: tuple[CacheProfile, ...] = ()
 
     def format_for(self, task: str) -> str:
         """The format of a task's programs where the user names none."""
@@ -198,6 +271,8 @@ def parse_profile(text: str, origin: str) -> DeviceProfile:
         android_api=table.whole("android_api") if on_android else None,
         preferred_formats=table.words("preferred_formats", FORMATS) if "preferred_formats" in values else {},
         opset=table.whole("opset") if "opset" in values else None,
+        peaks=_peaks(table.table("peaks", PeaksProfile)) if "peaks" in values else None,
+        caches=_caches(table) if "caches" in values else (),
     )
     _check_onnx(table, profile)
     for kernel in profile.kernels:
@@ -221,13 +296,75 @@ def _check_onnx(table: _Table, profile: DeviceProfile) -> None:
 
 
 def _gpu(table: _Table) -> GpuProfile:
-    return GpuProfile(
+    given = table.values
+
+    def count(key: str) -> int | None:
+        return table.count(key) if key in given else None
+
+    def figure(key: str) -> float | None:
+        return table.figure(key) if key in given else None
+
+    gpu = GpuProfile(
         name=table.text("name"),
-        compute_capability=table.text("compute_capability", _VERSION),
+        compute_capability=table.text("compute_capability", _CAPABILITY),
         cuda=table.text("cuda", _VERSION),
-        jetpack=table.text("jetpack", _VERSION) if "jetpack" in table.values else None,
-        tensorrt=table.choice("tensorrt", known_versions()) if "tensorrt" in table.values else None,
+        jetpack=table.text("jetpack", _VERSION) if "jetpack" in given else None,
+        tensorrt=table.choice("tensorrt", known_versions()) if "tensorrt" in given else None,
+        integrated=table.truth("integrated") if "integrated" in given else False,
+        multiprocessors=count("multiprocessors"),
+        clock_ghz=figure("clock_ghz"),
+        fp32_gflops=figure("fp32_gflops"),
+        shared_kb_per_multiprocessor=count("shared_kb_per_multiprocessor"),
+        shared_kb_per_block=count("shared_kb_per_block"),
+        least_work=_least_work(table) if "least_work" in given else None,
     )
+    if gpu.least_work == COMPUTED and not gpu.integrated:
+        raise table.error(
+            "least_work",
+            "is computed for integrated GPUs only: add integrated = true if it shares the CPU's memory, or measure it "
+            "with `python kernels/bench/gpu_check` there.",
+        )
+    return gpu
+
+
+def _least_work(table: _Table) -> Mapping[str, int] | str:
+    """A table of whole numbers by operator, or "computed"."""
+    value = table.values["least_work"]
+    if value == COMPUTED:
+        return COMPUTED
+    if not isinstance(value, dict):
+        raise table.error("least_work", f"is {value!r}: make it {COMPUTED!r} or a table, written [gpu.least_work].")
+    for name, work in value.items():
+        if name not in GPU_OPERATORS:
+            raise table.error(f"least_work.{name}", f"is unknown: the operators are {', '.join(GPU_OPERATORS)}.")
+        if not isinstance(work, int) or isinstance(work, bool) or work <= 0:
+            raise table.error(f"least_work.{name}", f"is {work!r}: make it a whole number above 0.")
+    return dict(value)
+
+
+def _peaks(table: _Table) -> PeaksProfile:
+    return PeaksProfile(
+        source=table.choice("source", PEAK_SOURCES),
+        fp32_gflops=table.figure("fp32_gflops"),
+        fp16_gflops=table.figure("fp16_gflops"),
+        int8_gops=table.figure("int8_gops"),
+        launch_us=table.figure("launch_us"),
+    )
+
+
+def _caches(table: _Table) -> tuple[CacheProfile, ...]:
+    found = tuple(
+        CacheProfile(
+            level=entry.whole("level"),
+            kb=entry.whole("kb"),
+            cores=entry.whole("cores"),
+            bandwidth_gb_per_s=entry.figure("bandwidth_gb_per_s"),
+        )
+        for entry in table.tables("caches", CacheProfile)
+    )
+    if [cache.level for cache in found] != sorted({cache.level for cache in found}):
+        raise table.error("caches", "has levels that do not rise: give each once, the smallest first.")
+    return found
 
 
 @cache
@@ -257,7 +394,7 @@ class _Table:
     def __init__(
         self,
         values: dict[str, object],
-        kind: type[DeviceProfile | CpuProfile | MemoryProfile | GpuProfile],
+        kind: type[DeviceProfile | CpuProfile | MemoryProfile | GpuProfile | PeaksProfile | CacheProfile],
         origin: str,
         prefix: str = "",
     ) -> None:
@@ -281,12 +418,19 @@ class _Table:
     def _wrong(self, key: str, wanted: str) -> EdgekitError:
         return self.error(key, f"is {self.values[key]!r}: make it {wanted}.")
 
-    def table(self, key: str, kind: type[CpuProfile | MemoryProfile | GpuProfile]) -> _Table:
+    def table(self, key: str, kind: type[CpuProfile | MemoryProfile | GpuProfile | PeaksProfile]) -> _Table:
         """The table under the key."""
         value = self.values[key]
         if not isinstance(value, dict):
             raise self._wrong(key, f"a table, written [{key}]")
         return _Table(value, kind, self._origin, f"{key}.")
+
+    def tables(self, key: str, kind: type[CacheProfile]) -> list[_Table]:
+        """The tables under the key."""
+        value = self.values[key]
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise self._wrong(key, f"tables, each written [[{key}]]")
+        return [_Table(entry, kind, self._origin, f"{key}[{place}].") for place, entry in enumerate(value)]
 
     def text(self, key: str, form: tuple[str, str] = _TEXT) -> str:
         """A text that matches the form's pattern; the form's second part says in words what that is."""
@@ -324,6 +468,13 @@ class _Table:
         if not isinstance(value, dict) or not all(word in allowed for word in value.values()):
             raise self._wrong(key, f"a table, written [{key}], each one of {', '.join(allowed)}")
         return dict(value)
+
+    def truth(self, key: str) -> bool:
+        """True or false."""
+        value = self.values[key]
+        if not isinstance(value, bool):
+            raise self._wrong(key, "true or false")
+        return value
 
     def whole(self, key: str, otherwise: str = "") -> int:
         """A whole number above 0; `otherwise` is what else the error message should offer."""

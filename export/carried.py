@@ -9,12 +9,10 @@ from typing import Any
 
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerNeedSection
 
 from edgekit.devices.profile import DeviceProfile
+from edgekit.elf import MACHINES, newest_version, version_numbers
 from edgekit.errors import EdgekitError
-
-MACHINES = {"aarch64": "EM_AARCH64", "x86_64": "EM_X86_64"}
 
 
 def check_libraries(files: Mapping[str, Path], device: DeviceProfile) -> None:
@@ -31,7 +29,7 @@ def check_libraries(files: Mapping[str, Path], device: DeviceProfile) -> None:
             if elf["e_machine"] != MACHINES[device.architecture]:
                 raise EdgekitError(f"{name} is for {elf['e_machine']}, {device.name} is {device.architecture}.")
             newest = newest_version(elf, "GLIBC")
-            if device.glibc is not None and newest > _version(device.glibc):
+            if device.glibc is not None and newest > version_numbers(device.glibc):
                 asked = ".".join(map(str, newest))
                 raise EdgekitError(
                     f"{name}, as built here, needs glibc {asked}, {device.name} has {device.glibc}: build on an older "
@@ -79,17 +77,6 @@ def _registered(name: str, format_name: str) -> str:
     return name.partition("?")[0].replace("edgekit.", "edgekit_") if format_name == "tflite" else name
 
 
-def newest_version(elf: ELFFile, family: str) -> tuple[int, ...]:
-    """The newest symbol version of a family ("GLIBC") that a file asks for; () if it asks for none."""
-    versions: list[tuple[int, ...]] = []
-    for section in elf.iter_sections():
-        if isinstance(section, GNUVerNeedSection):
-            for _, symbols in section.iter_versions():
-                found = (re.fullmatch(rf"{family}_([\d.]+)", symbol.name) for symbol in symbols)
-                versions += [_version(match[1]) for match in found if match]
-    return max(versions, default=())
-
-
 def search_paths(elf: ELFFile) -> list[str]:
     """Where the loader looks for a file's libraries (DT_RUNPATH, DT_RPATH)."""
     tags = [tag for tag in _dynamic(elf) if tag.entry.d_tag in ("DT_RUNPATH", "DT_RPATH")]
@@ -105,7 +92,3 @@ def _dynamic(elf: ELFFile) -> list[Any]:
     return [
         tag for section in elf.iter_sections() if isinstance(section, DynamicSection) for tag in section.iter_tags()
     ]
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))

@@ -12,6 +12,7 @@ import torch
 from executorch.exir.lowered_backend_module import LoweredBackendModule
 from torch.fx import GraphModule, Node
 
+from edgekit.export.operator_cost import sea_estimate_macs
 from edgekit.kernels.sea import SeaWeights
 
 
@@ -149,18 +150,9 @@ def _sparse_attention(node: Node) -> int:
 
 
 def _estimate(node: Node) -> int:
-    """Linear attention, the encoder, gates and decoder of each head, two convolutions of 9 taps, mix and map."""
     query, _, _, _, tensors = _arguments(node)[:5]
     heads, rows, size = _shape(query)
-    weights = SeaWeights(*tensors)
-    features, cells = _shape(weights.projection)[0], _shape(weights.map_start)[0]
-    width, taps = _shape(weights.row_norm_weight)[0], _shape(weights.map_weight)[1]
-    linear = heads * (2 * size * features + 4 * size * features)
-    dense = heads * sum(
-        prod(_shape(weight)) for weight in (weights.encoder_weight, weights.gates_weight, weights.decoder_weight)
-    )
-    convolutions = width * sum(prod(_shape(weight)) for weight in (weights.conv1_weight, weights.conv2_weight))
-    return rows * (linear + dense + convolutions + width * prod(_shape(weights.mix_weight)) + heads * cells * taps)
+    return sea_estimate_macs(rows, heads, size, SeaWeights(*tensors), _shape)
 
 
 _WRAPPERS = (torch.ops.higher_order.auto_functionalized, torch.ops.higher_order.auto_functionalized_v2)

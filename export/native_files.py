@@ -1,7 +1,8 @@
 """What a bundle carries so that it runs on its device: the runner, and every library that it needs.
 
 For this machine's architecture they come with edgekit-runtime. For another one they are built from edgekit's own
-sources with a cross compiler, once a version, and kept in the user's cache.
+sources with a cross compiler, once a version, and kept in the user's cache. GPU code is the same for all architectures:
+it is taken from the library that is installed.
 """
 
 from __future__ import annotations
@@ -66,7 +67,11 @@ def cached(architecture: str) -> Path:
     """Where an architecture's files are kept; the name changes with the sources."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("edgekit") / "native" / f"{edgekit.__version__}-{_digest(_sources())}-{architecture}"
+    return (
+        user_cache_path("edgekit")
+        / "native"
+        / f"{edgekit.__version__}-{_digest(_sources(), _gpu_code())}-{architecture}"
+    )
 
 
 def _of_the_runtime() -> dict[str, Path]:
@@ -89,14 +94,22 @@ def _root() -> Path:
 
 def _sources() -> list[Path]:
     root = _root()
-    folders = ("include", "ops", "bindings", "cmake", "runtime")
+    folders = ("include", "ops", "cuda", "bindings", "cmake", "runtime")
     inside = [path for folder in folders for path in (root / "kernels" / folder).rglob("*")]
     kept = [path for path in inside if path.is_file() and "python" not in path.parts[len(root.parts) :]]
     return sorted([root / "CMakeLists.txt", root / "kernels" / "CMakeLists.txt", *kept])
 
 
-def _digest(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
+def _gpu_code() -> bytes:
+    """What the installed library of operators carries; empty if it was built without."""
+    from edgekit.kernels import library_path
+    from edgekit.kernels.gpu_images import carried
+
+    return carried(library_path("ops"))
+
+
+def _digest(files: Iterable[Path], more: bytes) -> str:
+    digest = hashlib.sha256(more)
     for path in files:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
@@ -110,12 +123,14 @@ def _build(architecture: str, target: Path) -> None:
         raise EdgekitError("the native build needs CMake and Ninja: pip install cmake ninja.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build.") as scratch:
-        build, stage = Path(scratch, "build"), Path(scratch, "stage")
+        build, stage, gpu_code = (Path(scratch, name) for name in ("build", "stage", "gpu_code.bin"))
+        gpu_code.write_bytes(_gpu_code())
         for command in (
             [
                 *(cmake, "-S", str(root), "-B", str(build), "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"),
                 *("--toolchain", str(root / "kernels" / "cmake" / toolchain), "-DCMAKE_BUILD_TYPE=Release"),
                 f"-DPython_EXECUTABLE={sys.executable}",
+                f"-DEDGEKIT_GPU_CODE={gpu_code if gpu_code.stat().st_size else ''}",
             ],
             [cmake, "--build", str(build)],
             [cmake, "--install", str(build), "--prefix", str(stage), "--component", "device", "--strip"],

@@ -20,6 +20,7 @@ from edgekit.export import verify
 from edgekit.export.accuracy import eager_metrics, measure_accuracy, missed
 from edgekit.export.carried import check_libraries, check_operators
 from edgekit.export.formats import PTE, ProgramFormat, check_format
+from edgekit.export.gpu import gpu_part
 from edgekit.export.memory import largest_part
 from edgekit.export.mixed import kept_by_model
 from edgekit.export.native_files import missing_for, native_files
@@ -120,6 +121,7 @@ def export(
         memory["budget"] = memory_budget
 
     carried = _carried(device, form, program, say) if native else {}
+    gpu = gpu_part(device, program.entry["operators"], carried, say)
 
     fields: dict[str, Any] = {
         "minimum_runtime": dict(program.minimum_runtime),
@@ -141,6 +143,7 @@ def export(
             }
         ],
         "memory": memory,
+        **({} if gpu is None else {"gpu": gpu}),
         "accuracy": {},
     }
     with writing(target, force) as folder:

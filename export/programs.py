@@ -10,6 +10,7 @@ from torch.export import ExportedProgram
 
 from edgekit.devices.profile import DeviceProfile
 from edgekit.export.capture import capture, check_stateless
+from edgekit.export.following import follow_recipe
 from edgekit.export.formats import ProgramFormat, check_recipe
 from edgekit.export.mixed import kept_modules
 from edgekit.export.quantize import quantize
@@ -126,6 +127,7 @@ def _tflite(
     from edgekit.export import tflite, tflite_interpreters, tflite_quantize
 
     kept = kept_modules(model, methods, recipe)
+    follow_recipe(methods, recipe, kept)
     on_stage("capture")
     graphs = capture(model.device_module, methods)
     check_stateless(graphs, form.name)
@@ -163,6 +165,7 @@ def _onnx(
     from edgekit.export import onnx, tensorrt
 
     kept = kept_modules(model, methods, recipe)
+    follow_recipe(methods, recipe, kept)
     on_stage("capture")
     graphs: dict[str, ExportedProgram] = capture(model.device_module, methods)
     check_stateless(graphs, form.name)

@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 
 from edgekit.devices.profile import DeviceProfile
 from edgekit.export.capture import capture
+from edgekit.export.following import follow_recipe
 from edgekit.export.mixed import kept_modules
 from edgekit.export.operators import choose_operators
 from edgekit.export.quantize import quantize, quantize_weights
@@ -47,6 +48,7 @@ def quantized_graphs(
     for method in methods:
         if method.module is not None:
             quantize_weights(method.module, recipe, kept)
+    follow_recipe(methods, recipe, kept)
     graphs = choose_operators(capture(module, methods), recipe, device, kept, most_indirection)
     on_stage("quantize")
     return quantize(model, graphs, methods, recipe, kept, computes_in_half(device))
@@ -70,6 +72,7 @@ def torch_predict(model: Model, recipe: Recipe, device: DeviceProfile) -> Predic
         modules = {method.spec.name: method.module for method in methods if method.module is not None}
         for module in modules.values():
             quantize_weights(module, recipe, kept)
+        follow_recipe(methods, recipe, kept)
     else:
         graphs = quantized_graphs(model, methods, recipe, device)
         modules = {name: graph.module() for name, graph in graphs.items()}

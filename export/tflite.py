@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from edgekit.errors import EdgekitError
 from edgekit.export.capture import Graphs, state_zeros
 from edgekit.export.tflite_file import Subgraph, align_constants, constant_bytes, read_subgraphs
@@ -64,12 +66,34 @@ def convert(graphs: Graphs, methods: Sequence[Method]) -> bytes:
             converter = add(method.spec.name, module, (*method.samples, *state_zeros(method)))
         assert converter is not None
         try:
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as folder, _held_constants():
                 path = Path(folder, "program.tflite")
                 converter.convert().export(str(path))
                 return path.read_bytes()
         except Exception as error:  # its passes raise many kinds
             raise EdgekitError(f"litert-torch cannot convert this graph: {_reason(error)}.") from error
+
+
+@contextlib.contextmanager
+def _held_constants() -> Iterator[None]:
+    """Keeps every constant that is converted until all are.
+
+    litert-torch 0.10 knows a constant again by its address and shape. That of one that it transposed is free as soon as
+    it is written, so that the next one of that shape may get it, and would be taken for the first.
+    """
+    from litert_torch.backend.inline_consts import _ConstantFingerprint
+
+    held, known = [], _ConstantFingerprint.from_tensor
+
+    def from_tensor(tensor: torch.Tensor) -> object:
+        held.append(tensor)
+        return known(tensor)
+
+    _ConstantFingerprint.from_tensor = from_tensor
+    try:
+        yield
+    finally:
+        _ConstantFingerprint.from_tensor = known
 
 
 def finish(data: bytes) -> TFLiteProgram:

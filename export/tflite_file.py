@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,6 +85,87 @@ def read_subgraphs(program: bytes) -> list[Subgraph]:
         )
         subgraphs.append(Subgraph(signature and _word(signature.signatureKey), inputs, outputs, operators))
     return subgraphs
+
+
+@dataclass(frozen=True)
+class GraphTensor:
+    """A tensor of a graph: its type ("FLOAT32"), its shape, and whether the file has its content."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    constant: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operator with the places of what it reads and writes; -1 for an input that it is not given.
+
+    Attributes:
+        name, node: as in `Operator`.
+        inputs, outputs: places of tensors.
+        options: a builtin's, by their names.
+    """
+
+    name: str
+    node: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Mapping[str, Any]
+
+    def option(self, name: str) -> Any:
+        return self.options.get(name)
+
+    def attribute(self, name: str) -> str:
+        """Of one of edgekit's operators, whose attributes stand in its name."""
+        for pair in self.name.partition("?")[2].split("&"):
+            key, _, value = pair.partition("=")
+            if key == name:
+                return value
+        raise ValueError(name)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph with all of its tensors; `signature` is None where other graphs call it only."""
+
+    signature: str | None
+    tensors: tuple[GraphTensor, ...]
+    steps: tuple[Step, ...]
+
+
+def read_graphs(program: bytes) -> list[Graph]:
+    """The graphs of a program, in which tensors stand by their places.
+
+    Raises:
+        EdgekitError: this is not a `.tflite` program.
+    """
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    model = _read(program)
+    signatures = {signature.subgraphIndex: _word(signature.signatureKey) for signature in model.signatureDefs or ()}
+    types = _names(TensorType)
+    graphs = []
+    for index, graph in enumerate(model.subgraphs):
+        tensors = tuple(
+            GraphTensor(
+                types[tensor.type],
+                () if tensor.shape is None else tuple(int(size) for size in tensor.shape),
+                model.buffers[tensor.buffer].data is not None,
+            )
+            for tensor in graph.tensors
+        )
+        steps = tuple(
+            Step(
+                _operator(model.operatorCodes[operator.opcodeIndex]).name,
+                _word(graph.tensors[operator.outputs[0]].name) if len(operator.outputs) else "",
+                tuple(int(place) for place in operator.inputs),
+                tuple(int(place) for place in operator.outputs),
+                vars(operator.builtinOptions) if operator.builtinOptions is not None else {},
+            )
+            for operator in graph.operators or ()
+        )
+        graphs.append(Graph(signatures.get(index), tensors, steps))
+    return graphs
 
 
 def custom_codes(program: bytes) -> list[str]:

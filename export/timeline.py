@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from edgekit.bundle import Bundle
 from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import UsageError
 from edgekit.export.operator_scratch import operator_scratch
-from edgekit.export.program_file import Call, MethodFile, ProgramFile
+from edgekit.export.program_file import Call, MethodFile, ProgramFile, read_program
 from edgekit.export.xnnpack_memory import DelegateMemory, delegate_memory, tiles_of
 
 #: Parts of a step, in the order in which they are drawn. `arena_idle` is planned, and nothing lives there now;
@@ -38,8 +41,8 @@ RUNTIME = {"x86_64": 8_600_000, "aarch64": 8_600_000}
 #: Threads where a profile does not know the number of cores: `edgekit-run --threads` must be this for figures to hold.
 ASSUMED_THREADS = 2
 
-#: A page that is read to get at one row of a table.
-_PAGE = 4096
+#: What comes into memory when one row of a table is read: Linux maps the 16 pages around a fault in a file.
+_FAULT_AROUND = 65536
 #: Bytes of what ExecuTorch keeps of a method, by value and by call; allocated in blocks.
 _VALUE_BYTES, _CALL_BYTES = 96, 48
 
@@ -93,6 +96,30 @@ def timeline(program: ProgramFile, device: DeviceProfile, state: int, share: boo
         share: whether delegates share packed weights of the same name (a manifest's `share_packed_weights`).
     """
     return list(_Session(program, device, state, share).steps())
+
+
+def bundle_timeline(bundle: Bundle, device: DeviceProfile) -> list[Step]:
+    """The timeline of a bundle's program on a device.
+
+    Raises:
+        UsageError: the program is no `.pte`.
+        EdgekitError: its file is damaged.
+    """
+    if bundle.program.format != "pte":
+        raise UsageError(f"{bundle.path} is a .{bundle.program.format}: what lives when is known of .pte alone.")
+    program = read_program((bundle.path / bundle.program.file).read_bytes())
+    share = bundle.manifest["programs"][0].get("share_packed_weights", False)
+    return timeline(program, device, bundle.manifest["memory"].get("state", 0), share)
+
+
+def compact(steps: Sequence[Step]) -> dict[str, Any]:
+    """Steps as a result's `arena` has them: the parts that are ever there, and their bytes by step."""
+    parts = [part for part in PARTS if any(step.parts[part] for step in steps)]
+    rows = [
+        {"method": step.method, "operator": step.operator, "bytes": [step.parts[part] for part in parts]}
+        for step in steps
+    ]
+    return {"parts": parts, "steps": rows}
 
 
 class _Session:
@@ -190,7 +217,7 @@ def _covered(method: MethodFile, index: int, buffers: int) -> int:
 
 
 def _touched(program: ProgramFile) -> dict[int, int]:
-    """Bytes of each constant that must be in memory for its kernels: of a table, one page for each row that is read."""
+    """Bytes of each constant that must be in memory for its kernels: of a table, what each row that is read brings."""
     whole: set[int] = set()
     rows: dict[int, int] = {}
     for method in program.methods:
@@ -199,7 +226,7 @@ def _touched(program: ProgramFile) -> dict[int, int]:
             for value in _constants(method, call):
                 index = method.values[value].val.data_buffer_idx
                 if value in table:
-                    rows[index] = max(rows.get(index, 0), _PAGE * table[value])
+                    rows[index] = max(rows.get(index, 0), _FAULT_AROUND * table[value])
                 else:
                     whole.add(index)
     sizes = {index: program.constants[index] for index in whole}

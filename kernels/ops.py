@@ -1,7 +1,9 @@
 """The operators: their schemas, and what each means to torch where no kernel runs (shapes, eager references).
 
 Every operator has a functional form and one that writes into tensors it is given (`.out`), which is what an ExecuTorch
-program calls. On a CPU the native kernels run; elsewhere the references of `edgekit.kernels.reference`.
+program calls. On a CPU and on CUDA's GPUs the native kernels run; elsewhere, and where those do not take a call, the
+references of `edgekit.kernels.reference`. A GPU's are put on torch's current stream and are not waited for, so that
+what lies in its memory is not checked: columns of a matrix, places of a map.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from edgekit.kernels import reference
+from edgekit.kernels import attention_gradient, reference
 from edgekit.kernels.sea import SeaState, SeaWeights
 
-NAMESPACE = "edgekit"
+NAMESPACE, REFERENCE = "edgekit", "edgekit_reference"
 
 SPARSE_TOPK = "(Tensor x, int k, bool sorted=True) -> (Tensor values, Tensor indices)"
 SPARSE_TOPK_OUT = (
@@ -43,6 +45,11 @@ SEA_ESTIMATE = _SEA_ESTIMATE + ") -> (Tensor scores, Tensor gates, Tensor v_mean
 SEA_ESTIMATE_OUT = _SEA_ESTIMATE + (
     ", *, Tensor(f!) scores, Tensor(g!) gates, Tensor(h!) v_mean) -> (Tensor(f!), Tensor(g!), Tensor(h!))"
 )
+_SEA_STEP = _SEA_ESTIMATE + (
+    ", Tensor(f!) k_cache, Tensor(g!) v_cache, int k_budget, Tensor(h!)? k_scale=None, Tensor(i!)? v_scale=None"
+)
+SEA_STEP = _SEA_STEP + ") -> Tensor"
+SEA_STEP_OUT = _SEA_STEP + ", *, Tensor(j!) out) -> Tensor(j!)"
 CSR_MATMUL = "(Tensor crow, Tensor col, Tensor val, Tensor x) -> Tensor"
 CSR_MATMUL_OUT = "(Tensor crow, Tensor col, Tensor val, Tensor x, *, Tensor(a!) out) -> Tensor(a!)"
 
@@ -146,8 +153,8 @@ def sea_estimate(
 
     Linear attention, an MLP for each head, two causal convolutions over all heads' channels, and a map to K cells. Of
     the tokens before start_pos only the state is needed, so a row costs the same at any place. A row's numbers have the
-    same bits in whatever calls the rows come: all at once, in blocks or one by one. `reference.sea_estimate` has the
-    formulas; layer norms have epsilon 1e-5.
+    same bits in whatever calls the rows come: all at once, in blocks or one by one; on a GPU they are equal to
+    rounding. `reference.sea_estimate` has the formulas; layer norms have epsilon 1e-5.
 
     Args:
         q, k, v: (H, T, d) float32, contiguous; q scaled already.
@@ -166,6 +173,37 @@ def sea_estimate(
     return torch.ops.edgekit.sea_estimate(q, k, v, start_pos, list(weights), *state)
 
 
+def sea_step(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    start_pos: int,
+    weights: SeaWeights,
+    state: SeaState,
+    cache: Sequence[Tensor],
+    k_budget: int,
+) -> Tensor:
+    """One token through SEA's attention of a layer: `sea_estimate`, `kv_append` and `sparse_topk_attention`.
+
+    On a GPU it is one cooperative launch.
+
+    Args:
+        q, k, v: (H, 1, d) float32, contiguous; q scaled already.
+        start_pos: the token's place, known at run time; 0 begins a new sequence.
+        weights, state: see `SeaWeights` and `SeaState`; the state is changed.
+        cache: k_cache and v_cache as of `kv_append`, with int8 ones k_scale and v_scale; changed.
+        k_budget: tokens a head attends to, on average.
+
+    Returns:
+        (H, 1, d) float32.
+
+    Raises:
+        RuntimeError: what the three operators do not take; the sentence names operator, argument and value.
+    """
+    k_cache, v_cache, *scales = cache
+    return torch.ops.edgekit.sea_step(q, k, v, start_pos, list(weights), *state, k_cache, v_cache, k_budget, *scales)
+
+
 def csr_matmul(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
     """A sparse matrix (R, C), in compressed rows, times x.
 
@@ -179,8 +217,8 @@ def csr_matmul(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
         (..., R, N) float32. A row's products are added in the order of its entries.
 
     Raises:
-        RuntimeError: dtypes, layouts or shapes that do not fit, a column beyond C, or crow that falls; the sentence
-            names operator, argument and value.
+        RuntimeError: dtypes, layouts or shapes that do not fit; on a CPU a column beyond C, or crow that falls; the
+            sentence names operator, argument and value.
     """
     return torch.ops.edgekit.csr_matmul(crow, col, val, x)
 
@@ -221,6 +259,32 @@ def _sea_estimate_shapes(
     return q.new_empty((*q.shape[:2], cells)), q.new_empty((*q.shape[:2], 2)), q.new_empty(q.shape)
 
 
+def _sea_step(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    start_pos: int,
+    weights: Sequence[Tensor],
+    key_values: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    conv1_rows: Tensor,
+    conv2_rows: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    k_budget: int,
+    k_scale: Tensor | None = None,
+    v_scale: Tensor | None = None,
+) -> Tensor:
+    """Where no kernel of its own runs: the kernels of its parts, if they run."""
+    state = (key_values, keys, values, conv1_rows, conv2_rows)
+    scores, gates, v_mean = torch.ops.edgekit.sea_estimate(q, k, v, start_pos, weights, *state)
+    torch.ops.edgekit.kv_append(k, v, start_pos, k_cache, v_cache, k_scale, v_scale)
+    return torch.ops.edgekit.sparse_topk_attention(
+        q, k_cache, v_cache, scores, gates, v_mean, start_pos, k_budget, k_scale, v_scale
+    )
+
+
 def _csr_matmul_shapes(crow: Tensor, col: Tensor, val: Tensor, x: Tensor) -> Tensor:
     return x.new_empty((*x.shape[:-2], crow.shape[0] - 1, x.shape[-1]))
 
@@ -248,6 +312,9 @@ def define() -> None:
         reference.sparse_topk_attention,
         _attention_shapes,
     )
+    torch.library.register_autograd(
+        f"{NAMESPACE}::sparse_topk_attention", attention_gradient.backward, setup_context=attention_gradient.keep
+    )
     _define(
         "sea_estimate",
         SEA_ESTIMATE,
@@ -256,6 +323,7 @@ def define() -> None:
         _sea_estimate_shapes,
         ("scores", "gates", "v_mean"),
     )
+    _define("sea_step", SEA_STEP, SEA_STEP_OUT, _sea_step, _attention_shapes)
     _define("csr_matmul", CSR_MATMUL, CSR_MATMUL_OUT, reference.csr_matmul, _csr_matmul_shapes)
     _define("conv2d", CONV2D, CONV2D_OUT, reference.conv2d, _conv2d_shapes)
 
@@ -268,7 +336,11 @@ def _define(
     shapes: Callable[..., object],
     outputs: tuple[str, ...] = ("out",),
 ) -> None:
-    """Defines a functional operator and its `.out` form, with reference and fake implementations."""
+    """Defines a functional operator and its `.out` form, with reference and fake implementations.
+
+    The same schema in `REFERENCE` has the reference alone: where a GPU's kernels do not take a call, the binding takes
+    that.
+    """
 
     def into(*arguments: object, **keywords: Tensor) -> object:
         targets = tuple(keywords.pop(output) for output in outputs)
@@ -287,3 +359,5 @@ def _define(
         torch.library.define(full + suffix, text)
         torch.library.impl(full + suffix, "CompositeExplicitAutograd")(plain)
         torch.library.register_fake(full + suffix)(fake)
+    torch.library.define(f"{REFERENCE}::{name}", schema)
+    torch.library.impl(f"{REFERENCE}::{name}", "CompositeExplicitAutograd")(eager)

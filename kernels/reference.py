@@ -150,6 +150,30 @@ def sea_estimate(
     return _layer_norm(cells, w.score_norm_weight, w.score_norm_bias), gates, values / tokens[:, None]
 
 
+def sea_step(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    start_pos: int,
+    weights: Sequence[Tensor],
+    key_values: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    conv1_rows: Tensor,
+    conv2_rows: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    k_budget: int,
+    k_scale: Tensor | None = None,
+    v_scale: Tensor | None = None,
+) -> Tensor:
+    """See `edgekit.kernels.ops`; here for any number of rows, which is what `sea_attention` means."""
+    state = (key_values, keys, values, conv1_rows, conv2_rows)
+    scores, gates, v_mean = sea_estimate(q, k, v, start_pos, weights, *state)
+    kv_append(k, v, start_pos, k_cache, v_cache, k_scale, v_scale)
+    return sparse_topk_attention(q, k_cache, v_cache, scores, gates, v_mean, start_pos, k_budget, k_scale, v_scale)
+
+
 def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return functional.layer_norm(x, weight.shape, weight, bias)
 

@@ -79,15 +79,11 @@ class SeaState(NamedTuple):
     conv2_rows: Tensor
 
     @classmethod
-    def zeros(cls, heads: int, size: int, features: int, width: int) -> SeaState:
+    def zeros(cls, heads: int, size: int, features: int, width: int, device: torch.device | None = None) -> SeaState:
         """The state before token 0."""
-        return cls(
-            torch.zeros(heads, features, 2 * size),
-            torch.zeros(heads, features),
-            torch.zeros(heads, size),
-            torch.zeros(HISTORY, 2 * heads, width),
-            torch.zeros(HISTORY, 2 * heads, width),
-        )
+        rows = (HISTORY, 2 * heads, width)
+        shapes = ((heads, features, 2 * size), (heads, features), (heads, size), rows, rows)
+        return cls(*(torch.zeros(shape, device=device) for shape in shapes))
 
 
 def upsampling_matrix(width: int, cells: int) -> Tensor:

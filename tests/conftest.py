@@ -16,12 +16,24 @@ import numpy as np
 import pytest
 
 from . import machines
-from .emulated import EmulatedDevice, missing
+from .machines import EmulatedDevice, missing
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """torch.export traces to the debug log: thousands of lines, shown for every failed test."""
     config.option.log_level = config.option.log_level or "INFO"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` are skipped where torch has no GPU; torch is imported only where there are some."""
+    marked = [item for item in items if item.get_closest_marker("gpu") is not None]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU and a build of torch for CUDA"))
 
 
 @pytest.fixture(scope="session")
@@ -261,10 +273,39 @@ def text_bundle(text_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
+def small_dictionary(text_checkpoints: Path) -> Path:
+    """Of the small language model with SEA's attention: 12 made-up features of each of its two layers, in a file beside
+    it; feature 7 of layer 2 was not calibrated."""
+    from dataclasses import replace
+
+    from edgekit.models.features.dictionary import fingerprint, save_dictionary, with_features
+    from edgekit.models.sea_opt.checkpoint import load_checkpoint
+
+    from .made_explanation import made_dictionary
+
+    module = load_checkpoint(text_checkpoints / "sea.safetensors").module
+    made = made_dictionary((1, 2), 12, module.config.ffn_dim)
+    first, second = made.layers
+    features = [replace(one, steering=() if place == 7 else one.steering) for place, one in enumerate(second.features)]
+    path = text_checkpoints / "small.dictionary.safetensors"
+    layers = (first, with_features(second, features))
+    save_dictionary(replace(made, model_sha256=fingerprint(module), layers=layers), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def explained_bundle(text_checkpoints: Path, small_dictionary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model as `text_bundle` has, with a dictionary, of which three features are shown."""
+    settings = ("--set", "chunk=16", "--set", f"dictionary={small_dictionary}", "--set", "shown=3")
+    folder, checkpoint = tmp_path_factory.mktemp("explained"), text_checkpoints / "sea.safetensors"
+    return _export(folder, "--recipe", "fp32", "--checkpoint", checkpoint, *settings, model="sea-opt")
+
+
+@pytest.fixture(scope="session")
 def shipped_text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SEA-OPT as it ships, fp32, for raspberry-pi-5: the program is the same for every device."""
+    """SEA-OPT as it ships, fp32, for a Jetson: the program is the same for every device."""
     folder = tmp_path_factory.mktemp("shipped")
-    return _export(folder, "--recipe", "fp32", model="sea-opt", device="raspberry-pi-5")
+    return _export(folder, "--recipe", "fp32", model="sea-opt", device="jetson-orin-nano")
 
 
 @pytest.fixture(scope="session")
@@ -326,3 +367,20 @@ def edgekit_run(
         return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env={})
 
     return run
+
+
+@pytest.fixture(scope="session")
+def native_bundle(fp32_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`fp32_bundle` with this machine's runner and libraries, as `native`."""
+    import platform
+
+    from edgekit import manifest
+    from edgekit.bundle import seal
+    from edgekit.export.native_files import native_files
+
+    copy = Path(shutil.copytree(fp32_bundle, tmp_path_factory.mktemp("with-runner") / "native"))
+    for name, path in native_files(platform.machine()).items():
+        (copy / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, copy / name)
+    seal(copy, manifest.load(copy))
+    return copy

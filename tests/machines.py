@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,18 +19,52 @@ import numpy as np
 import pytest
 
 import edgekit_runtime
-
-from .emulated import CPUS, emulator, missing
+from edgekit.devices.targets import qemu
+from edgekit.devices.targets.qemu import CPUS, emulator
+from edgekit.kernels.gpu_images import pack
 
 CHECKOUT = Path(__file__).parents[1]
 ARM64_TOOLCHAIN = CHECKOUT / "kernels" / "cmake" / "aarch64-linux-gnu.cmake"
 ARM64_CPUS = tuple(CPUS)
+#: What compiles the GPU's kernels.
+GPU_CODE = CHECKOUT / "kernels" / "cmake" / "gpu_code.py"
 #: Where the test programs lie in the checkout, and in a build of it.
 OPERATORS, SESSION = Path("tests/kernels/native"), Path("tests/runtime/native")
 
 
 class OperatorError(Exception):
     """An operator refused its arguments; the sentence."""
+
+
+def missing() -> str | None:
+    """Why arm64 programs cannot be built and emulated here, and what to do; None if they can."""
+    if shutil.which("aarch64-linux-gnu-g++") is None:
+        return "needs a cross compiler: apt install g++-aarch64-linux-gnu"
+    return qemu.missing()
+
+
+@dataclass(frozen=True)
+class EmulatedDevice:
+    """An arm64 device that bundles are copied to.
+
+    Attributes:
+        folder: of everything on it.
+    """
+
+    folder: Path
+
+    @property
+    def emulator(self) -> tuple[str, ...]:
+        return emulator(self.folder / "root")
+
+    def run(self, bundle: Path, *arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Copies a bundle into an empty folder, and runs its own `./edgekit-run` there."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as home:
+            copy = shutil.copytree(bundle, Path(home, bundle.name))
+            command = [*self.emulator, "./edgekit-run", *map(str, arguments)]
+            return subprocess.run(
+                command, cwd=copy, env={}, capture_output=True, text=True, timeout=timeout, check=False
+            )
 
 
 @dataclass(frozen=True)
@@ -93,6 +129,11 @@ class Machine:
         found: dict[str, Any] = json.loads(self._start(SESSION / "compare_module", [bundle, method, runs], {}))
         return found
 
+    def count_steps(self, bundle: Path, prompt: str, tokens: int, *feature: str) -> dict[str, int]:
+        """Allocations in the steps of a second text, by library; steered by a feature and explained if one is given."""
+        found: dict[str, int] = json.loads(self._start(SESSION / "count_steps", [bundle, prompt, tokens, *feature], {}))
+        return found
+
     def _run(
         self, program: Path, arguments: Sequence[object], inputs: Sequence[np.ndarray], environment: dict[str, str]
     ) -> list[bytes]:
@@ -136,12 +177,22 @@ def build(folder: Path, *options: str, targets: Sequence[str] = ("all",)) -> Pat
     if cmake is None or shutil.which("c++") is None:
         pytest.skip("the native tests need CMake (pip install cmake) and a C++ compiler")
     configure = ["-S", CHECKOUT, "-B", folder, "-DEDGEKIT_BUILD_TESTS=ON", f"-DPython_EXECUTABLE={sys.executable}"]
+    configure.append(f"-DEDGEKIT_GPU_CODE={made_gpu_code(folder / 'gpu_code.bin')}")
     make = ["--build", folder, "--parallel", os.cpu_count(), "--target", *targets]
     for command in ([*configure, *options], make):
         command = [cmake, *map(str, command)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+def made_gpu_code(path: Path) -> Path:
+    """GPU code for the GPUs that edgekit has code for, with nothing in it: an emulated GPU takes anything."""
+    script = runpy.run_path(str(GPU_CODE))
+    sources = script["digest"](script["sources"](list(CHECKOUT.glob("kernels/ops/*/*.cu"))))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(pack([*(replace(image, data=b"\0") for image in script["IMAGES"]), sources]))
+    return path
 
 
 #: What the sanitizers watch.
@@ -163,6 +214,14 @@ def thread_checked(folder: Path) -> Machine:
     suppressions = CHECKOUT / SESSION / "tsan.supp"
     environment = (("TSAN_OPTIONS", f"suppressions={suppressions}"),)
     return Machine(build(folder, *options, targets=WATCHED), environment=environment)
+
+
+def emulated_gpu(folder: Path) -> Machine:
+    """This machine with a GPU, emulated on its CPU (native/cuda/fake_driver.cpp), to which operators go."""
+    options = ("-DEDGEKIT_TORCH_INCLUDE=", "-DEDGEKIT_EXECUTORCH=")
+    built = build(folder, *options, targets=("run_operator", "fake_cuda", "old_cuda"))
+    libraries = built / OPERATORS / "fake_cuda"
+    return Machine(built, environment=(("EDGEKIT_GPU", "1"), ("LD_LIBRARY_PATH", str(libraries))))
 
 
 def arm64(folder: Path) -> Machine:

@@ -88,6 +88,20 @@ def test_operators_that_cannot_be_loaded(monkeypatch):
     assert (found.ok, found.found) == (False, "libedgekit_ops.so is not")
 
 
+def test_gpu_code(monkeypatch):
+    from edgekit.kernels import gpu_images
+
+    found = finding("GPU code")
+    assert found.ok
+    assert found.found == "compute capability 8.7, 9.0, 11.0; PTX for 8.0 and later"
+    for code, says in ((b"", "none"), (b"something", "damaged: it begins with something else")):
+        monkeypatch.setattr(gpu_images, "carried", lambda library, code=code: code)
+        found = finding("GPU code")
+        assert (found.ok, found.found) == (False, says)
+        assert found.only_for == "the operators on a GPU (NVIDIA, Jetson)"
+        assert "--force-reinstall" in found.remedy
+
+
 def set_version(monkeypatch, part: str, version: str | None) -> None:
     true_version = metadata.version
 

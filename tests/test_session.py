@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import edgekit
 from edgekit import Session
 from edgekit.bundle import Bundle
 from edgekit.errors import EdgekitError, UsageError
@@ -192,3 +193,21 @@ def test_a_session_leaves_the_bundle_as_it_is(pump_bundle):
 def test_nothing_of_the_runtime_reaches_the_terminal(pump_bundle, capfd):
     Session(pump_bundle).run(windows(pump_bundle, 8))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "int8-dynamic"])
+def test_programs_that_differ_in_a_bias_alone(tmp_path, recipe):
+    """Packed weights hold biases, and are found by the bytes of the weights: no session may take another program's."""
+    layer = torch.nn.Linear(64, 32).requires_grad_(False)
+    module = torch.nn.Sequential(layer).eval()
+    options = {"device": "linux-x86_64", "recipe": recipe, "output_dir": tmp_path, "native": False}
+    sessions = []
+    for name in ("one", "other"):
+        sessions.append(Session(edgekit.export_module(module, (torch.rand(3, 64),), name=name, **options).path))
+        layer.bias += 10
+    x = np.random.default_rng(0).random((3, 64), np.float32)
+    (one,), (other,) = (session.run(x) for session in sessions)
+    np.testing.assert_allclose(other - one, np.full_like(one, 10), atol=1e-3)
+    del sessions[0]
+    again = Session(tmp_path / f"other-linux-x86_64-{recipe}")
+    np.testing.assert_array_equal(again.run(x)[0], other)

@@ -1,6 +1,7 @@
 """Benchmarks of the operators.
 
     python kernels/bench [OPERATOR...] [--rounds 30] [--threads 2] [--quick] [--json FILE]
+    python kernels/bench gpu-code [--json FILE] [LIBRARY]      what the GPU's kernels take (gpu_code.py)
 
 Times are medians; the ratio is the contender's time by edgekit's, measured in turns in one run (above 1: edgekit is
 faster), with its 10th and 90th percentile. A rate's share is of what this machine reaches, measured in the same run:
@@ -31,9 +32,12 @@ OPERATORS = (
 
 
 def main() -> None:
-    arguments = _arguments()
     # Run as a folder, this file has no package and its neighbours are found by bare names: let their package be found.
     sys.path[0] = str(Path(__file__).parents[1])
+    if sys.argv[1:2] == ["gpu-code"]:
+        importlib.import_module("bench.gpu_code").main(sys.argv[2:])
+        return
+    arguments = _arguments()
     machines, measure = (importlib.import_module(f"bench.{name}") for name in ("machine", "measure"))
     machines.use_threads(arguments.threads)
     machine = machines.measured(arguments.quick)

@@ -1,5 +1,5 @@
 # Where the headers of torch, the headers and libraries of ExecuTorch, and nlohmann/json and stb are:
-# EDGEKIT_TORCH_INCLUDE, EDGEKIT_EXECUTORCH, EDGEKIT_HEADERS.
+# EDGEKIT_TORCH_INCLUDE, EDGEKIT_EXECUTORCH, EDGEKIT_HEADERS. gpu_code.cmake asks for NVRTC.
 #
 # packages.py finds them: in the building interpreter's environment, or in their wheels, which a cross build always
 # needs. Either may be set beforehand, empty to leave that binding out.
@@ -15,7 +15,7 @@ function(edgekit_find_package name variable)
     OUTPUT_STRIP_TRAILING_WHITESPACE
     RESULT_VARIABLE failed)
   if(failed)
-    message(FATAL_ERROR "edgekit needs ${name} to build: the lines above say why it was not found.")
+    message(FATAL_ERROR "edgekit needs ${name} to build: the lines above say why it was not found. ${ARGN}")
   endif()
   set(${variable} ${found} CACHE PATH "From ${name}" FORCE)
 endfunction()

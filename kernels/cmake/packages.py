@@ -1,10 +1,11 @@
 """Where headers and libraries of others are, for the native build.
 
-    packages.py torch|executorch|headers FOLDER [PLATFORM]
+    packages.py torch|executorch|headers|nvidia-cuda-nvrtc-cu12|nvidia-cuda-nvrtc FOLDER [PLATFORM]
 
 The installed package is taken when its version fits edgekit's pin. Otherwise (it is not installed yet, or a cross build
 needs another platform's) its wheel is downloaded without its dependencies and unpacked, in part, in FOLDER. The path is
-printed. `headers` are libraries that are nothing but headers, and come with the sources of a published package.
+printed. `headers` are libraries that are nothing but headers, and come with the sources of a published package. NVRTC
+compiles the GPU's kernels, and runs here whatever the platform.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ PARTS = {
     "torch": (("torch/include/torch/csrc/stable/", "torch/include/torch/csrc/inductor/aoti_torch/",
                "torch/include/torch/headeronly/"), "torch/include"),
     "executorch": (("executorch/include/", "executorch/lib/", "executorch/share/"), "executorch"),
+    "nvidia-cuda-nvrtc-cu12": (("nvidia/cuda_nvrtc/lib/",), "nvidia/cuda_nvrtc"),
+    "nvidia-cuda-nvrtc": (("nvidia/cu13/lib/libnvrtc.so.", "nvidia/cu13/lib/libnvrtc-builtins.so."), "nvidia/cu13"),
 }  # fmt: skip
 #: nlohmann/json 3.11.2, stb_image 2.28 and stb_image_write 1.16 lie in this published source package; their SHA-256.
 SOURCES = "stable-diffusion-cpp-python==0.4.7"
@@ -43,6 +46,8 @@ def main(name: str, folder: Path, platform: str | None = None) -> Path:
     if name == "headers":
         return headers(folder / name)
     wanted = requirement(name)
+    if name.startswith("nvidia-"):
+        platform = None
     if platform is None and (found := installed(name, wanted)):
         return found
     place = folder / (platform or "host")

@@ -21,6 +21,9 @@
 #include "core/dtype.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "executorch_tracer.h"
+#include "gpu_use.h"
+#include "program_calls.h"
 
 // The wheel has the library and not this header.
 namespace executorch::extension::threadpool {
@@ -38,6 +41,34 @@ namespace {
 namespace et = executorch::runtime;
 using executorch::aten::ScalarType;
 using executorch::extension::MmapDataLoader;
+
+// Loads parts of a program's file. Weights that operators on a GPU are given are told to it as constant, for as long as
+// this lives.
+class ProgramLoader final : public et::DataLoader {
+ public:
+  ProgramLoader(MmapDataLoader file, bool uses_gpu) : file_(std::move(file)), uses_gpu_(uses_gpu) {}
+  ~ProgramLoader() override {
+    for (const void *memory : kept_) edgekit_gpu_forget(memory);
+  }
+
+  et::Result<et::FreeableBuffer> load(size_t offset, size_t size, const SegmentInfo &segment) const override {
+    auto loaded = file_.load(offset, size, segment);
+    if (uses_gpu_ && loaded.ok() && loaded->size() > 0 && segment.segment_type == SegmentInfo::Type::Constant) {
+      edgekit_gpu_keep(loaded->data(), loaded->size(), EDGEKIT_GPU_CONSTANT);
+      kept_.push_back(loaded->data());
+    }
+    return loaded;
+  }
+  et::Error load_into(size_t offset, size_t size, const SegmentInfo &segment, void *buffer) const override {
+    return file_.load_into(offset, size, segment, buffer);
+  }
+  et::Result<size_t> size() const override { return file_.size(); }
+
+ private:
+  MmapDataLoader file_;
+  bool uses_gpu_;
+  mutable std::vector<const void *> kept_;
+};
 
 // What a kernel of ExecuTorch throws where it would end the process.
 struct Aborted {};
@@ -168,14 +199,47 @@ std::atomic<unsigned> pool_changes{0};
 struct LoadedMethod {
   explicit LoadedMethod(Heap &heap) : memory(heap), pool(pool_changes) {}
 
+  std::unique_ptr<ExecutorchTracer> tracer;  // of a traced one; the method tells it until its end
   GrowingMemory memory;
   std::vector<et::Span<uint8_t>> buffers;
   std::optional<et::HierarchicalAllocator> planned;
   std::optional<et::MemoryManager> manager;
   std::optional<et::Method> method;
   std::vector<bool> input_planned, output_planned;
+  // Where operators go to a GPU, what each instruction needs of what they wrote; else nothing.
+  enum class Need : uint8_t { nothing, hand_over, state };
+  std::vector<Need> needs;
+  bool gives_state = false;  // as an output
   unsigned pool;
   size_t scratch = 0;
+};
+
+// The program whose sessions share packed weights now. XNNPACK's cache is one for the process and knows weights by their
+// bytes alone, although it packs biases with them: of two programs with the same weights and other biases the second would
+// get the first one's.
+class WeightSharing {
+ public:
+  WeightSharing() = default;
+  WeightSharing(const WeightSharing &) = delete;
+  ~WeightSharing() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (joined_) --sessions;
+  }
+
+  // Whether a session of this program may share; not while those of another do.
+  bool join(const std::string &program) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (sessions > 0 && program != shared) return false;
+    shared = program;
+    ++sessions;
+    return joined_ = true;
+  }
+
+ private:
+  static inline std::mutex mutex;
+  static inline std::string shared;
+  static inline int sessions = 0;
+  bool joined_ = false;
 };
 
 class ExecutorchEngine final : public Engine {
@@ -188,19 +252,35 @@ class ExecutorchEngine final : public Engine {
     const std::string path = bundle.path(text_.file);
     auto loader = MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock);
     if (!loader.ok()) throw cannot_load(path, errors);
-    loader_.emplace(std::move(*loader));
+    loader_.emplace(std::move(*loader), heap.uses_gpu());
     auto program = et::Program::load(&*loader_, et::Program::Verification::InternalConsistency);
     if (!program.ok()) throw cannot_load(path, errors);
     program_.emplace(std::move(*program));
     program_bytes_ = file_size(path);
     methods_.resize(text_.methods.size());
-    share_packed_weights();
+    traced_.resize(text_.methods.size());
+    share_packed_weights(bundle.manifest().part("files").part(text_.file.c_str()).text("sha256"));
     plan(bundle.state() > 0);
   }
 
+  ~ExecutorchEngine() override {
+    if (heap_.uses_gpu()) edgekit_gpu_forget(state_.data());
+  }
+
+  void ready_state(StateUse use) override {
+    if (!heap_.uses_gpu() || state_.size() == 0) return;
+    if (use == StateUse::replaced) {
+      edgekit_gpu_forget(state_.data());
+      keep_state();
+    } else if (fetch_state(use == StateUse::changed) != EDGEKIT_OK) {
+      throw Failure(std::string(edgekit_last_error()) + ".");
+    }
+  }
+
   void load(size_t index) override {
-    if (methods_[index] && methods_[index]->pool == pool_changes) return;
-    methods_[index].reset();
+    std::unique_ptr<LoadedMethod> &place = slot(index);
+    if (place && place->pool == pool_changes) return;
+    place.reset();
     const MethodText &text = text_.methods[index];
     auto loaded = std::make_unique<LoadedMethod>(heap_);
     const et::MethodMeta meta = metadata(text);
@@ -214,7 +294,14 @@ class ExecutorchEngine final : public Engine {
     loaded->planned.emplace(et::Span<et::Span<uint8_t>>(loaded->buffers.data(), loaded->buffers.size()));
     loaded->manager.emplace(&loaded->memory, &*loaded->planned, &scratch_);
     const RuntimeCall errors;
-    auto method = program_->load_method(text.name.c_str(), &*loaded->manager, nullptr, nullptr, &delegate_options_);
+    if (tracing_) loaded->tracer = std::make_unique<ExecutorchTracer>(*trace_, index, calls_of(text).chains);
+    if (heap_.uses_gpu()) {
+      const MethodCalls calls = calls_of(text);
+      loaded->needs = needs_of(calls, count - 1);
+      loaded->gives_state = has(calls.output_buffers, count - 1);
+    }
+    auto method = program_->load_method(text.name.c_str(), &*loaded->manager, loaded->tracer.get(), nullptr,
+                                        &delegate_options_);
     if (!method.ok())
       throw Failure(format("method '%s' of %s cannot be loaded (%s): close something if memory is short, else install "
                            "the edgekit-runtime that fits the bundle.",
@@ -225,11 +312,11 @@ class ExecutorchEngine final : public Engine {
     for (size_t output = 0; output < text.outputs.size(); ++output)
       loaded->output_planned.push_back(meta.output_tensor_meta(output)->is_memory_planned());
     scratch_.reset();
-    methods_[index] = std::move(loaded);
+    place = std::move(loaded);
   }
 
   void run(size_t index, const Tensor *inputs, const Tensor *outputs, int64_t *rows) override {
-    LoadedMethod &loaded = *methods_[index];
+    LoadedMethod &loaded = *slot(index);
     et::Method &method = *loaded.method;
     const MethodText &text = text_.methods[index];
     const RuntimeCall errors;
@@ -246,12 +333,16 @@ class ExecutorchEngine final : public Engine {
     }
     scratch_.start_counting();
     try {
-      check(method.execute());
+      if (loaded.tracer) loaded.tracer->begin();
+      const et::Error error = loaded.needs.empty() ? method.execute() : step_through(loaded, text, errors);
+      if (loaded.tracer) loaded.tracer->end(error == et::Error::Ok);
+      check(error);
     } catch (const Aborted &) {
-      // It stands in the middle of its work: the next run loads it anew.
-      scratch_.reset();
-      methods_[index].reset();
+      unload_broken(index);
       throw failed(text, et::Error::Internal, errors);
+    } catch (const Failure &) {
+      unload_broken(index);
+      throw;
     }
     scratch_.reset();
     loaded.scratch = std::max(loaded.scratch, scratch_.most());
@@ -260,6 +351,18 @@ class ExecutorchEngine final : public Engine {
       if (loaded.output_planned[output]) std::memcpy(outputs[output].data, tensor.const_data_ptr(), tensor.nbytes());
       rows[output] = tensor.dim() > 0 ? tensor.size(0) : 1;
     }
+  }
+
+  void trace(bool on) override {
+    if (on && !trace_) trace_ = std::make_unique<TraceLog>();
+    tracing_ = on;
+  }
+
+  std::unique_ptr<TraceLog> take_trace() override {
+    const RuntimeCall call;
+    for (auto &loaded : traced_) loaded.reset();
+    tracing_ = false;
+    return trace_ ? std::move(trace_) : std::make_unique<TraceLog>();
   }
 
   Block &state() override { return state_; }
@@ -271,14 +374,72 @@ class ExecutorchEngine final : public Engine {
   }
   size_t runtime_bytes() const override {
     size_t size = 0;
-    for (const auto &loaded : methods_)
-      if (loaded) size += loaded->memory.held();
+    for (const auto *all : {&methods_, &traced_})
+      for (const auto &loaded : *all)
+        if (loaded) size += loaded->memory.held();
     return size;
   }
   size_t scratch_bytes() const override { return scratch_.held(); }
   size_t scratch_of(size_t method) const override { return methods_[method] ? methods_[method]->scratch : 0; }
 
  private:
+  // It stands in the middle of its work: the next run loads it anew.
+  void unload_broken(size_t index) {
+    scratch_.reset();
+    slot(index).reset();
+  }
+
+  static bool has(const std::vector<size_t> &buffers, size_t buffer) {
+    return std::find(buffers.begin(), buffers.end(), buffer) != buffers.end();
+  }
+
+  // By step of the method; nothing where the order of steps is not that in the program, so that operators wait for the
+  // GPU themselves. `state` is the state's planned buffer.
+  static std::vector<LoadedMethod::Need> needs_of(const MethodCalls &calls, size_t state) {
+    using Need = LoadedMethod::Need;
+    std::vector<Need> found;
+    for (const auto &chain : calls.chains) {
+      if (chain.empty()) found.push_back(Need::nothing);  // a step like others
+      for (const CallText &call : chain) {
+        if (call.name.empty()) return {};
+        const bool is_free = !call.is_delegate && (runs_on_gpu(call.name) || reads_no_tensor(call.name));
+        found.push_back(is_free ? Need::nothing : has(call.buffers, state) ? Need::state : Need::hand_over);
+      }
+    }
+    return found;
+  }
+
+  // Executes a method. Between operators that go to a GPU nobody waits for it; a traced method's wait, for their times.
+  // Throws Failure, and leaves the method where it stands.
+  et::Error step_through(LoadedMethod &loaded, const MethodText &text, const ErrorLog &errors) {
+    const auto check_gpu = [&](edgekit_status status) {
+      if (status != EDGEKIT_OK)
+        throw Failure(format("method '%s' of %s failed: %s", text.name.c_str(), folder_.c_str(), edgekit_last_error()));
+    };
+    GpuDeferral deferral(loaded.tracer == nullptr);
+    et::Error error = et::Error::Ok;
+    for (size_t step = 0; error == et::Error::Ok; ++step) {
+      const auto need = step < loaded.needs.size() ? loaded.needs[step] : LoadedMethod::Need::nothing;
+      if (need != LoadedMethod::Need::nothing) check_gpu(edgekit_gpu_hand_over());
+      if (need == LoadedMethod::Need::state) check_gpu(fetch_state(true));
+      error = loaded.method->step();
+    }
+    if (error != et::Error::EndOfMethod) throw failed(text, error, errors);
+    check_gpu(deferral.end());
+    if (loaded.gives_state) check_gpu(fetch_state(false));
+    return loaded.method->reset_execution();
+  }
+
+  std::unique_ptr<LoadedMethod> &slot(size_t index) { return (tracing_ ? traced_ : methods_)[index]; }
+
+  MethodCalls calls_of(const MethodText &text) const {
+    const RuntimeCall errors;
+    const std::string path = folder_ + "/" + text_.file;
+    const auto head = loader_->load(0, program_bytes_, et::DataLoader::SegmentInfo(et::DataLoader::SegmentInfo::Type::Program));
+    if (!head.ok()) throw cannot_load(path, errors);
+    return program_calls(head->data(), head->size(), text.name, path);
+  }
+
   void check_version(const JsonPart &minimum) const {
     if (!minimum.has("executorch")) return;
     const std::string needed = minimum.text("executorch");
@@ -308,9 +469,10 @@ class ExecutorchEngine final : public Engine {
   }
 
   // XNNPACK then packs what it finds under the same name, which is a hash of the bytes, once in the process: for all
-  // methods, and for all sessions. It takes no notice of activations' scales, which static int8 packs with the weights.
-  void share_packed_weights() {
-    if (!text_.share_packed_weights) return;
+  // methods, and for all sessions of the program. It takes no notice of activations' scales, which static int8 packs with
+  // the weights.
+  void share_packed_weights(const std::string &program) {
+    if (!text_.share_packed_weights || !sharing_.join(program)) return;
     if (xnnpack_options_.set_option("weight_cache_enabled", true) != et::Error::Ok ||
         delegate_options_.set_options("XnnpackBackend", xnnpack_options_.view()) != et::Error::Ok)
       log(LogLevel::warning, "each method packs its weights for itself");
@@ -342,9 +504,32 @@ class ExecutorchEngine final : public Engine {
         }
       }
     }
-    for (const size_t size : sizes) arena_.emplace_back(heap_, size);
-    state_ = Block(heap_, state);
+    for (const size_t size : sizes) arena_.emplace_back(heap_, size, true);
+    state_ = Block(heap_, state, true);
     state_.fill_zero();
+    gpu_keeps_state_ = heap_.uses_gpu() && state > 0 && knows_who_touches_state();
+    keep_state();
+  }
+
+  void keep_state() {
+    if (gpu_keeps_state_) edgekit_gpu_keep(state_.data(), state_.size(), EDGEKIT_GPU_STATE);
+  }
+
+  edgekit_status fetch_state(bool changes) {
+    return gpu_keeps_state_ ? edgekit_gpu_fetch(state_.data(), state_.size(), changes) : EDGEKIT_OK;
+  }
+
+  // Whether it is known which steps touch the state: a GPU with memory of its own may keep it then.
+  bool knows_who_touches_state() const {
+    for (const MethodText &text : text_.methods) {
+      const size_t state = metadata(text).num_memory_planned_buffers() - 1;
+      const MethodCalls calls = calls_of(text);
+      if (needs_of(calls, state).empty()) return false;
+      for (const auto &chain : calls.chains)
+        for (const CallText &call : chain)  // a view of it is another tensor
+          if (has(call.buffers, state) && reads_no_tensor(call.name)) return false;
+    }
+    return true;
   }
 
   static et::Error set_input(et::Method &method, const Tensor &input, size_t index) {
@@ -382,11 +567,15 @@ class ExecutorchEngine final : public Engine {
   GrowingMemory scratch_;
   std::vector<Block> arena_;
   Block state_;
-  std::optional<MmapDataLoader> loader_;
+  bool gpu_keeps_state_ = false;
+  std::optional<ProgramLoader> loader_;
   std::optional<et::Program> program_;
+  WeightSharing sharing_;  // outlives the methods
   et::BackendOptions<1> xnnpack_options_;
   et::LoadBackendOptionsMap delegate_options_;
-  std::vector<std::unique_ptr<LoadedMethod>> methods_;
+  std::unique_ptr<TraceLog> trace_;  // outlives those of traced_, which write to it
+  bool tracing_ = false;
+  std::vector<std::unique_ptr<LoadedMethod>> methods_, traced_;
   size_t program_bytes_ = 0;
 };
 

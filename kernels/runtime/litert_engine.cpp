@@ -11,6 +11,7 @@
 #include "edgekit/litert.h"
 #include "executorch_engine.h"
 #include "litert_signature.h"
+#include "litert_tracer.h"
 
 namespace edgekit {
 namespace {
@@ -19,6 +20,16 @@ using litert::End;
 using litert::Signature;
 
 constexpr char kOurs[] = "edgekit.";
+
+// The program as LiteRT runs it: all methods at once, with what it was compiled with and the operators of ours that it
+// calls.
+struct Compiled {
+  void *model = nullptr;
+  LiteRtOptionsT *options = nullptr;
+  edgekit_litert_operators *operators = nullptr;
+  unsigned prepared_for = 0;  // of the pool of threads
+  std::unique_ptr<LitertTracer> tracer;
+};
 
 class LitertEngine final : public Engine {
  public:
@@ -55,21 +66,26 @@ class LitertEngine final : public Engine {
 
   // All methods are compiled at once.
   void load(size_t) override {
-    if (prepared_for_ != pool_generation() || options_ == nullptr) prepare_options();
-    if (compiled_ != nullptr) return;
-    const int status = litert_.create_compiled(environment_, model_, options_, &compiled_);
-    const char *error = edgekit_litert_run_error(operators_);
-    if (status == litert::kOk && error == nullptr) return;
+    Compiled &now = compiled();
+    if (now.prepared_for != pool_generation() || now.options == nullptr) prepare_options();
+    if (now.model != nullptr) return;
+    const int status = litert_.create_compiled(environment_, model_, now.options, &now.model);
+    const char *error = edgekit_litert_run_error(now.operators);
+    if (status == litert::kOk && error == nullptr) {
+      if (tracing_) now.tracer = std::make_unique<LitertTracer>(litert_, now.model, *trace_);
+      return;
+    }
     const std::string reason = error != nullptr ? error : "close something if memory is short, else install the "
                                                           "ai-edge-litert that edgekit names.";
-    release_compiled();
+    release(now);
     throw Failure(format("the program of %s cannot be loaded: %s", folder_.c_str(), reason.c_str()));
   }
 
   void run(size_t index, const Tensor *inputs, const Tensor *outputs, int64_t *rows) override {
     const MethodText &text = text_.methods[index];
     Signature &signature = signatures_[index];
-    if (signature.dynamic && !signature.resize(compiled_, inputs))
+    const Compiled &now = compiled();
+    if (signature.dynamic && !signature.resize(now.model, inputs))
       throw Failure(format("method '%s' of %s cannot have so many rows: %s.", text.name.c_str(), folder_.c_str(),
                            reason().c_str()));
     const size_t input_count = signature.inputs.size(), output_count = signature.outputs.size();
@@ -87,10 +103,13 @@ class LitertEngine final : public Engine {
       signature.given[place] = output < output_count ? signature.outputs[output].give(outputs[output], heap_)
                                                      : states(to, output - output_count);
     }
-    const int status = litert_.run(compiled_, signature.index, signature.taken.size(), signature.taken.data(),
+    if (now.tracer) now.tracer->begin();
+    const int status = litert_.run(now.model, signature.index, signature.taken.size(), signature.taken.data(),
                                    signature.given.size(), signature.given.data());
     // LiteRT takes no notice of what operators of ours say.
-    if (const char *error = edgekit_litert_run_error(operators_))
+    const char *error = edgekit_litert_run_error(now.operators);
+    if (now.tracer) now.tracer->end(index, signature, status == litert::kOk && error == nullptr);
+    if (error != nullptr)
       throw Failure(format("method '%s' of %s failed: %s", text.name.c_str(), folder_.c_str(), error));
     if (status != litert::kOk)
       throw Failure(format("method '%s' of %s failed: %s.", text.name.c_str(), folder_.c_str(), reason().c_str()));
@@ -99,6 +118,18 @@ class LitertEngine final : public Engine {
       signature.outputs[output].finish(outputs[output]);
       rows[output] = signature.outputs[output].rows();
     }
+  }
+
+  void trace(bool on) override {
+    if (on && !trace_) trace_ = std::make_unique<TraceLog>();
+    tracing_ = on;
+  }
+
+  std::unique_ptr<TraceLog> take_trace() override {
+    tracing_ = false;
+    if (traced_.tracer) traced_.tracer->drain();
+    release(traced_);
+    return trace_ ? std::move(trace_) : std::make_unique<TraceLog>();
   }
 
   Block &state() override { return *blocks_[in_place() ? 0 : from_]; }
@@ -113,10 +144,17 @@ class LitertEngine final : public Engine {
     return size + state_[1].size();
   }
   size_t runtime_bytes() const override { return 0; }
-  size_t scratch_bytes() const override { return operators_ == nullptr ? 0 : edgekit_litert_scratch(operators_); }
+  size_t scratch_bytes() const override {
+    size_t size = 0;
+    for (const Compiled *each : {&plain_, &traced_})
+      if (each->operators != nullptr) size += edgekit_litert_scratch(each->operators);
+    return size;
+  }
   size_t scratch_of(size_t) const override { return scratch_bytes(); }
 
  private:
+  Compiled &compiled() { return tracing_ ? traced_ : plain_; }
+
   bool in_place() const { return text_.states_in_place; }
 
   void check_operators() const {
@@ -131,45 +169,48 @@ class LitertEngine final : public Engine {
   }
 
   void close() noexcept {
-    release_compiled();
+    release(plain_);
+    release(traced_);
     signatures_.clear();
     if (model_ != nullptr) litert_.destroy_model(model_);
     if (environment_ != nullptr) litert_.destroy_environment(environment_);
   }
 
-  void release_compiled() noexcept {
-    if (compiled_ != nullptr) litert_.destroy_compiled(compiled_);
-    if (options_ != nullptr) litert_.destroy_options(options_);
-    if (operators_ != nullptr) edgekit_litert_free(operators_);
-    compiled_ = nullptr;
-    options_ = nullptr;
-    operators_ = nullptr;
+  void release(Compiled &each) noexcept {
+    each.tracer.reset();
+    if (each.model != nullptr) litert_.destroy_compiled(each.model);
+    if (each.options != nullptr) litert_.destroy_options(each.options);
+    if (each.operators != nullptr) edgekit_litert_free(each.operators);
+    each = Compiled();
   }
 
   // What the program is compiled with, and the operators of ours that it calls.
   void prepare_options() {
-    release_compiled();
-    prepared_for_ = pool_generation();
+    Compiled &now = compiled();
+    if (now.tracer) now.tracer->drain();
+    release(now);
+    now.prepared_for = pool_generation();
     const auto check = [&](int status) {
       if (status != litert::kOk) throw Failure(format("%s does not take an option.", library_.path().c_str()));
     };
-    check(litert_.create_options(&options_));
-    check(litert_.set_accelerators(options_, litert::kCpu));
+    check(litert_.create_options(&now.options));
+    check(litert_.set_accelerators(now.options, litert::kCpu));
     const auto add = [&](const char *name, const std::string &text) {
       void *opaque = nullptr;
       check(litert_.create_opaque_options(name, ::strdup(text.c_str()), std::free, &opaque));
-      check(litert_.add_opaque_options(options_, opaque));
+      check(litert_.add_opaque_options(now.options, opaque));
     };
     const int threads = pool_threads();
     // What XNNPACK packs then lies in one memory for all methods, and the file's own pages are let go. It is told apart
     // by the constants, not by activations' scales, which static int8 packs with the weights.
     const char *cache = text_.share_packed_weights ? "weight_cache_file_path = \":memory\"\n" : "";
     add("xnnpack", format("num_threads = %d\n%s", threads, cache));
-    add("runtime_options_string", "error_reporter_mode = 2\n");  // errors are kept, to be asked for
+    // Errors are kept, to be asked for.
+    add("runtime_options_string", std::string("error_reporter_mode = 2\n") + (tracing_ ? LitertTracer::kProfiling : ""));
     // A step of a state machine is too little work to wake threads for: SEA-OPT's token took a quarter longer with two.
     const edgekit_context context{nullptr, 0, in_place() ? 1 : threads, nullptr, nullptr};
-    operators_ = edgekit_litert_add_operators(library_.handle(), model_, options_, &context);
-    if (operators_ == nullptr)
+    now.operators = edgekit_litert_add_operators(library_.handle(), model_, now.options, &context);
+    if (now.operators == nullptr)
       throw Failure(format("the program of %s cannot be run: %s", folder_.c_str(), edgekit_litert_last_error()));
   }
 
@@ -177,13 +218,13 @@ class LitertEngine final : public Engine {
   std::string reason() {
     std::string reason = "LiteRT gives no reason";
     char *text = nullptr;
-    if (litert_.error_messages(compiled_, &text) == litert::kOk && text != nullptr) {
+    if (litert_.error_messages(compiled().model, &text) == litert::kOk && text != nullptr) {
       const std::string lines = text;
       if (!lines.empty()) reason = lines.substr(0, lines.find('\n'));
       log(LogLevel::error, reason.c_str());
     }
     std::free(text);
-    litert_.clear_errors(compiled_);
+    litert_.clear_errors(compiled().model);
     while (!reason.empty() && reason.back() == '.') reason.pop_back();
     return reason;
   }
@@ -219,11 +260,11 @@ class LitertEngine final : public Engine {
   Heap &heap_;
   DynamicLibrary library_;
   litert::Functions litert_;
-  void *environment_ = nullptr, *compiled_ = nullptr;
+  void *environment_ = nullptr;
   LiteRtModelT *model_ = nullptr;
-  LiteRtOptionsT *options_ = nullptr;
-  edgekit_litert_operators *operators_ = nullptr;
-  unsigned prepared_for_ = 0;
+  std::unique_ptr<TraceLog> trace_;  // outlives the tracer, which writes to it
+  bool tracing_ = false;
+  Compiled plain_, traced_;
   std::vector<Signature> signatures_;
   Block state_[2];
   Block *blocks_[2] = {};

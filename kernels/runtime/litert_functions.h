@@ -18,6 +18,19 @@ constexpr int64_t kWholeNumber = 2;
 constexpr int kCpu = 1;     // an accelerator
 constexpr int kSilent = 4;  // no log at all
 
+// What a profiler has seen. `tag` is its own, until it is reset.
+struct Profiled {
+  const char *tag;
+  int32_t type;
+  uint64_t start, elapsed;  // microseconds
+  int64_t memory[6];
+  uint64_t place;  // of a node in its graph, of a delegate's step in its call
+  uint64_t more;
+  int32_t source;
+};
+static_assert(sizeof(Profiled) == 104, "as LiteRT has it");
+constexpr int32_t kRuntimeEvent = 1, kNodeEvent = 2, kStepEvent = 8;
+
 // A function that came with 2.3. LiteRT 2.2 refuses a program's second signature, and ends the process at states without
 // dimensions.
 constexpr char kSince[] = "LiteRtCompiledModelIsNonCpuFullyAccelerated";
@@ -57,6 +70,15 @@ struct Functions {
     find(subgraph_input, "LiteRtGetSubgraphInput");
     find(subgraph_output, "LiteRtGetSubgraphOutput");
     find(tensor_type, "LiteRtGetRankedTensorType");
+    find(count_ops, "LiteRtGetNumSubgraphOps");
+    find(op, "LiteRtGetSubgraphOp");
+    find(op_code, "LiteRtGetOpCode");
+    find(custom_code, "LiteRtGetCustomCode");
+    find(profiler, "LiteRtCompiledModelGetProfiler");
+    find(start_profiler, "LiteRtStartProfiler");
+    find(reset_profiler, "LiteRtResetProfiler");
+    find(count_profiled, "LiteRtGetNumProfilerEvents");
+    find(profiled, "LiteRtGetProfilerEvents");
     find(create_buffer, "LiteRtCreateTensorBufferFromHostMemory");
     find(destroy_buffer, "LiteRtDestroyTensorBuffer");
   }
@@ -90,6 +112,15 @@ struct Functions {
   int (*subgraph_input)(void *subgraph, size_t, void **tensor);
   int (*subgraph_output)(void *subgraph, size_t, void **tensor);
   int (*tensor_type)(void *tensor, TensorType *);
+  int (*count_ops)(void *subgraph, size_t *);
+  int (*op)(void *subgraph, size_t, void **op);
+  int (*op_code)(void *op, int *);
+  int (*custom_code)(void *op, const char **);
+  int (*profiler)(void *compiled, void **profiler);  // the model's own
+  int (*start_profiler)(void *profiler);
+  int (*reset_profiler)(void *profiler);
+  int (*count_profiled)(void *profiler, int *);
+  int (*profiled)(void *profiler, int count, Profiled *);
   int (*create_buffer)(const TensorType *, void *memory, size_t bytes, void (*release)(void *), Buffer *);
   void (*destroy_buffer)(Buffer);
 };

@@ -47,6 +47,8 @@ class Reader {
     return type;
   }
 
+  void *subgraph() const { return subgraph_; }
+
   size_t index = 0;
 
  private:
@@ -138,6 +140,7 @@ Signature::Signature(const Functions &litert, const std::string &folder, LiteRtM
     add(states[1], out, method.outputs.size() + place, "state '" + text.name, text.dtype, text.shape, false);
   }
   index = reader.index;
+  subgraph = reader.subgraph();
   input_order = in.numbers;
   output_order = out.numbers;
   taken.resize(input_order.size());

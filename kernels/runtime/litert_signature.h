@@ -25,6 +25,7 @@ struct Signature {
   // LiteRT's views for a run, in its order.
   std::vector<Buffer> taken, given;
   bool dynamic = false;
+  void *subgraph = nullptr;  // the model's
 
  private:
   const Functions &litert_;

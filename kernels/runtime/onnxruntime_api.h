@@ -70,6 +70,8 @@ struct Api {
                     size_t input_count, const char *const *output_names, size_t output_count, Value **outputs)>
       run{table};
   Entry<10, Status *(SessionOptions **)> create_options{table};
+  // Profiling from a session's first moment to end_profiling, which gives the file's name.
+  Entry<14, Status *(SessionOptions *, const char *prefix)> enable_profiling{table};
   Entry<24, Status *(SessionOptions *, int count)> set_threads{table};
   Entry<30, Status *(const Session *, size_t *)> input_count{table};
   Entry<31, Status *(const Session *, size_t *)> output_count{table};
@@ -96,6 +98,7 @@ struct Api {
   Entry<98, void(TypeInfo *)> release_type{table};
   Entry<99, void(TensorInfo *)> release_tensor_info{table};
   Entry<100, void(SessionOptions *)> release_options{table};
+  Entry<110, Status *(Session *, Allocator *, char **)> end_profiling{table};
   Entry<125, Status *(char ***, int *)> providers{table};
   Entry<126, Status *(char **, int)> release_providers{table};
   Entry<130, Status *(SessionOptions *, const char *key, const char *value)> configure{table};

@@ -20,6 +20,7 @@
 #include "core/text.h"
 #include "executorch_engine.h"
 #include "onnxruntime_api.h"
+#include "onnxruntime_profile.h"
 #include "threads.h"
 
 namespace edgekit {
@@ -200,6 +201,9 @@ struct LoadedProgram {
   // As in the program, the states' behind the others.
   std::vector<std::string> input_names, output_names;
   std::vector<const char *> input_pointers, output_pointers;
+  // Of a traced one: where its file goes, and its runs in the log.
+  std::unique_ptr<ProfileFolder> profile;
+  std::vector<size_t> places;
 };
 
 class OnnxRuntimeEngine final : public Engine {
@@ -218,6 +222,7 @@ class OnnxRuntimeEngine final : public Engine {
     state_.fill_zero();
     next_.fill_zero();
     programs_.resize(text_.methods.size());
+    traced_.resize(text_.methods.size());
     std::vector<std::string> files{kWeights};
     for (const MethodText &method : text_.methods) files.push_back(method.file);
     std::sort(files.begin(), files.end());
@@ -228,8 +233,10 @@ class OnnxRuntimeEngine final : public Engine {
 
   void load(size_t index) override {
     // A session keeps the threads that it was made with.
-    if (programs_[index] && programs_[index]->thread_changes == thread_changes()) return;
-    programs_[index].reset();
+    std::unique_ptr<LoadedProgram> &place = slot(index);
+    if (place && place->thread_changes == thread_changes()) return;
+    if (place) end_profile(*place);
+    place.reset();
     const MethodText &text = text_.methods[index];
     auto loaded = std::make_unique<LoadedProgram>(runtime_.api);
     loaded->thread_changes = thread_changes();
@@ -238,14 +245,18 @@ class OnnxRuntimeEngine final : public Engine {
     runtime_.check(runtime_.api.set_threads(options.get(), pool_threads()));
     // Else its threads are busy between calls: StackVAE-G once every 5 ms took 5.3 ms of the CPU a call instead of 0.3.
     runtime_.check(runtime_.api.configure(options.get(), "session.intra_op.allow_spinning", "0"));
+    if (tracing_) {
+      loaded->profile = std::make_unique<ProfileFolder>();
+      runtime_.check(runtime_.api.enable_profiling(options.get(), loaded->profile->prefix().c_str()));
+    }
     const std::string engines = append_providers(options.get(), text);
     open_session(text, options.get(), engines, loaded->session);
     find_ends(text, *loaded);
-    programs_[index] = std::move(loaded);
+    place = std::move(loaded);
   }
 
   void run(size_t index, const Tensor *inputs, const Tensor *outputs, int64_t *rows) override {
-    const LoadedProgram &loaded = *programs_[index];
+    LoadedProgram &loaded = *slot(index);
     const MethodText &text = text_.methods[index];
     const ort::Api &api = runtime_.api;
     std::vector<OwnedValue> taken, given;
@@ -271,9 +282,11 @@ class OnnxRuntimeEngine final : public Engine {
     std::vector<ort::Value *> out;
     for (const OwnedValue &one : taken) in.push_back(one.get());
     for (const OwnedValue &one : given) out.push_back(one.get());
+    const auto start = Clock::now();
     const std::string reason = runtime_.taken(api.run(loaded.session.get(), nullptr, loaded.input_pointers.data(),
                                                       in.data(), in.size(), loaded.output_pointers.data(), out.size(),
                                                       out.data()));
+    if (loaded.profile) add_run(loaded, index, start, reason.empty());
     for (size_t output = 0; output < given.size(); ++output) *given[output].out() = out[output];
     if (!reason.empty())
       throw Failure(format("method '%s' of %s failed: %s.", text.name.c_str(), folder_.c_str(), reason.c_str()));
@@ -285,6 +298,20 @@ class OnnxRuntimeEngine final : public Engine {
     change_states(text);
   }
 
+  void trace(bool on) override {
+    if (on && !trace_) trace_ = std::make_unique<TraceLog>();
+    tracing_ = on;
+  }
+
+  std::unique_ptr<TraceLog> take_trace() override {
+    tracing_ = false;
+    for (auto &loaded : traced_) {
+      if (loaded) end_profile(*loaded);
+      loaded.reset();
+    }
+    return trace_ ? std::move(trace_) : std::make_unique<TraceLog>();
+  }
+
   Block &state() override { return state_; }
   size_t program_bytes() const override { return program_bytes_; }
   // What the runtime takes for tensors and weights it does not say.
@@ -294,6 +321,24 @@ class OnnxRuntimeEngine final : public Engine {
   size_t scratch_of(size_t) const override { return 0; }
 
  private:
+  std::unique_ptr<LoadedProgram> &slot(size_t index) { return (tracing_ ? traced_ : programs_)[index]; }
+
+  // A traced run's place in the log; its events are known when its session ends its profile.
+  void add_run(LoadedProgram &loaded, size_t method, Clock::time_point start, bool done) {
+    const std::chrono::duration<double, std::micro> took = Clock::now() - start;
+    loaded.places.push_back(done ? trace_->runs.size() : kNoPlace);
+    if (done) trace_->runs.push_back({method, took.count(), {}});
+  }
+
+  void end_profile(LoadedProgram &loaded) {
+    if (!loaded.profile) return;
+    char *file = nullptr;
+    runtime_.check(runtime_.api.end_profiling(loaded.session.get(), runtime_.allocator, &file));
+    const std::string path = file;
+    runtime_.check(runtime_.api.free(runtime_.allocator, file));
+    read_profile(path, loaded.places, *trace_);
+  }
+
   void check_version(const JsonPart &minimum) const {
     if (!minimum.has("onnxruntime")) return;
     const std::string needed = minimum.text("onnxruntime");
@@ -556,7 +601,9 @@ class OnnxRuntimeEngine final : public Engine {
   std::vector<size_t> places_;
   // What methods read, and what the next run writes.
   Block state_, next_;
-  std::vector<std::unique_ptr<LoadedProgram>> programs_;
+  std::vector<std::unique_ptr<LoadedProgram>> programs_, traced_;
+  std::unique_ptr<TraceLog> trace_;
+  bool tracing_ = false;
   size_t program_bytes_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstring>
 #include <map>
+#include <set>
 #include <string>
 
 #include "core/bundle.h"
@@ -14,7 +15,9 @@
 #include "core/heap.h"
 #include "core/turn.h"
 #include "engines.h"
+#include "gpu_use.h"
 #include "threads.h"
+#include "trace.h"
 
 namespace edgekit {
 namespace {
@@ -72,7 +75,8 @@ struct Session::Impl {
         bundle(folder, options.check_files),
         program(bundle.program()),
         task(bundle.task()),
-        engine(make_engine(bundle, heap)),
+        on_gpu(prepare_gpu(bundle, program)),
+        engine(open_engine()),
         check_finite(options.check_finite) {
     for (const MethodText &text : program.methods) {
       inputs.push_back(specs_of(text.inputs));
@@ -82,6 +86,38 @@ struct Session::Impl {
       most_outputs = std::max(most_outputs, outputs.back().size());
     }
     written.resize(most_outputs);
+  }
+
+  std::unique_ptr<Engine> open_engine() {
+    if (on_gpu) heap.use_gpu();
+    const GpuTurn turn(on_gpu);
+    return make_engine(bundle, heap);
+  }
+
+  // The state in use, for what is to be done with it.
+  Block &state_for(Engine::StateUse use) {
+    if (use != Engine::StateUse::replaced) check_state();
+    engine->ready_state(use);
+    return engine->state();
+  }
+
+  void check_state() const {
+    if (lost_states.count(state_name) > 0)
+      throw Failure(format("state '%s' was lost when the GPU failed: reset it, restore what was saved, or use another.",
+                           state_name.c_str()));
+  }
+
+  // Runs a method. Where the GPU fails, what it changed is not used any more.
+  void run(size_t index, const Tensor *given, const Tensor *taken) {
+    if (!on_gpu) return engine->run(index, given, taken, written.data());
+    check_state();
+    const bool was_well = edgekit_gpu_find(nullptr);
+    try {
+      engine->run(index, given, taken, written.data());
+    } catch (const Failure &) {
+      if (was_well && !edgekit_gpu_find(nullptr) && engine->state().size() > 0) lost_states.insert(state_name);
+      throw;
+    }
   }
 
   size_t index_of(const char *name) const {
@@ -115,6 +151,7 @@ struct Session::Impl {
   Bundle bundle;
   ProgramText program;
   std::string task;
+  bool on_gpu;
   std::unique_ptr<Engine> engine;
   bool check_finite;
   std::vector<std::vector<TensorSpec>> inputs, outputs;
@@ -124,6 +161,7 @@ struct Session::Impl {
   // States that are not in use; the one in use is the engine's.
   std::map<std::string, Block> others;
   std::string state_name = kFirstState;
+  std::set<std::string> lost_states;
   std::atomic<bool> busy{false};
 };
 
@@ -173,6 +211,7 @@ bool Session::load(const char *method) noexcept {
     const Turn turn(impl_->busy, kTaken);
     const size_t index = impl_->index_of(method);
     const Running running;
+    const GpuTurn gpu(impl_->on_gpu);
     impl_->engine->load(index);
     return true;
   });
@@ -192,10 +231,27 @@ bool Session::run(const char *method, const Tensor *inputs, int input_count, con
           throw UsageFailure(format("input '%s' of method '%s' has a value that is not finite: fill it or leave it out.",
                                     spec.inputs[input].name, spec.name));
     const Running running;
+    const GpuTurn gpu(impl_->on_gpu);
     impl_->engine->load(index);
-    impl_->engine->run(index, inputs, outputs, impl_->written.data());
+    impl_->run(index, inputs, outputs);
     if (rows != nullptr) std::copy_n(impl_->written.data(), output_count, rows);
     return true;
+  });
+}
+
+bool Session::trace(bool on) noexcept {
+  return guarded([&] {
+    const Turn turn(impl_->busy, kTaken);
+    impl_->engine->trace(on);
+    return true;
+  });
+}
+
+TracePointer Session::take_trace() noexcept {
+  return guarded([&] {
+    const Turn turn(impl_->busy, kTaken);
+    auto log = impl_->engine->take_trace();
+    return TracePointer(new Trace(std::make_unique<Trace::Impl>(std::move(log), impl_->methods)));
   });
 }
 
@@ -203,8 +259,11 @@ bool Session::use_state(const char *name) noexcept {
   return guarded([&] {
     const Turn turn(impl_->busy, kTaken);
     if (impl_->state_name == name) return true;
+    const GpuTurn gpu(impl_->on_gpu);
     auto &others = impl_->others;
-    const Block &used = impl_->engine->state();
+    const bool is_lost = impl_->lost_states.count(impl_->state_name) > 0;
+    if (is_lost) impl_->engine->ready_state(Engine::StateUse::replaced);
+    const Block &used = is_lost ? impl_->engine->state() : impl_->state_for(Engine::StateUse::changed);
     auto found = others.find(name);
     if (found == others.end()) {
       found = others.emplace(name, Block(impl_->heap, used.size())).first;
@@ -226,6 +285,7 @@ bool Session::drop_state(const char *name) noexcept {
     const Turn turn(impl_->busy, kTaken);
     if (impl_->state_name == name)
       throw UsageFailure(format("state '%s' is in use: use another one first.", name));
+    impl_->lost_states.erase(name);
     if (impl_->others.erase(name) == 0) throw UsageFailure(format("there is no state '%s'.", name));
     return true;
   });
@@ -234,7 +294,9 @@ bool Session::drop_state(const char *name) noexcept {
 bool Session::reset_state() noexcept {
   return guarded([&] {
     const Turn turn(impl_->busy, kTaken);
-    impl_->engine->state().fill_zero();
+    const GpuTurn gpu(impl_->on_gpu);
+    impl_->state_for(Engine::StateUse::replaced).fill_zero();
+    impl_->lost_states.erase(impl_->state_name);
     return true;
   });
 }
@@ -244,10 +306,11 @@ size_t Session::state_size() const noexcept { return impl_->engine->state().size
 bool Session::save_state(void *to, size_t size) noexcept {
   return guarded([&] {
     const Turn turn(impl_->busy, kTaken);
+    const GpuTurn gpu(impl_->on_gpu);
     const Block &state = impl_->engine->state();
     if (size != state.size())
       throw UsageFailure(format("the state has %zu bytes, room for %zu was given.", state.size(), size));
-    if (size > 0) std::memcpy(to, state.data(), size);
+    if (size > 0) std::memcpy(to, impl_->state_for(Engine::StateUse::read).data(), size);
     return true;
   });
 }
@@ -255,11 +318,13 @@ bool Session::save_state(void *to, size_t size) noexcept {
 bool Session::restore_state(const void *from, size_t size) noexcept {
   return guarded([&] {
     const Turn turn(impl_->busy, kTaken);
+    const GpuTurn gpu(impl_->on_gpu);
     const Block &state = impl_->engine->state();
     if (size != state.size())
       throw UsageFailure(format("the state has %zu bytes, %zu were given: was it saved by another bundle?",
                                 state.size(), size));
-    if (size > 0) std::memcpy(state.data(), from, size);
+    if (size > 0) std::memcpy(impl_->state_for(Engine::StateUse::replaced).data(), from, size);
+    impl_->lost_states.erase(impl_->state_name);
     return true;
   });
 }
@@ -268,7 +333,8 @@ Memory Session::memory() const noexcept {
   const Engine &engine = *impl_->engine;
   size_t state = impl_->engine->state().size();
   for (const auto &other : impl_->others) state += other.second.size();
-  return {engine.program_bytes(), engine.arena_bytes(), state, engine.scratch_bytes(), engine.runtime_bytes()};
+  return {engine.program_bytes(), engine.arena_bytes(), state, engine.scratch_bytes(), engine.runtime_bytes(),
+          impl_->heap.shared()};
 }
 
 size_t Session::required_scratch(const char *method) const noexcept {
@@ -276,6 +342,8 @@ size_t Session::required_scratch(const char *method) const noexcept {
     if (std::strcmp(impl_->methods[index].name, method) == 0) return impl_->engine->scratch_of(index);
   return 0;
 }
+
+bool Session::uses_gpu() const noexcept { return impl_->on_gpu && edgekit_gpu_find(nullptr); }
 
 bool set_library(const char *runtime, const char *file) noexcept {
   return guarded([&] {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <mutex>
 #include <shared_mutex>
+#include <string>
 #include <vector>
 
 #include "core/failure.h"
@@ -23,6 +24,13 @@ int usable_cores() {
   cpu_set_t cores;
   CPU_ZERO(&cores);
   return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+}
+
+std::string cores_text(const cpu_set_t &cores) {
+  std::string text;
+  for (int core = 0; core < CPU_SETSIZE; ++core)
+    if (CPU_ISSET(core, &cores)) text += (text.empty() ? "" : ", ") + std::to_string(core);
+  return text;
 }
 
 std::unique_lock<std::shared_mutex> claim_pool() {
@@ -52,7 +60,7 @@ bool set_threads(int count) noexcept {
 bool set_cores(const int *cores, int count) noexcept {
   return guarded([&] {
     if (count < 1) throw UsageFailure("no cores to run on: give one or more.");
-    cpu_set_t wanted, before;
+    cpu_set_t wanted, before, given;
     CPU_ZERO(&wanted);
     for (int index = 0; index < count; ++index) {
       if (cores[index] < 0 || cores[index] >= CPU_SETSIZE)
@@ -62,7 +70,14 @@ bool set_cores(const int *cores, int count) noexcept {
     const auto lock = claim_pool();
     // New threads stand where the one stands that makes them, which works in the pool too and so stays there.
     if (sched_getaffinity(0, sizeof before, &before) != 0 || sched_setaffinity(0, sizeof wanted, &wanted) != 0)
-      throw UsageFailure(format("this process may not run on those cores (%s).", std::strerror(errno)));
+      throw UsageFailure(format("this process may not run on those cores (%s): give others, it has %s.",
+                                std::strerror(errno), cores_text(before).c_str()));
+    // Linux leaves out what is not there.
+    if (sched_getaffinity(0, sizeof given, &given) == 0 && !CPU_EQUAL(&given, &wanted)) {
+      sched_setaffinity(0, sizeof before, &before);
+      throw UsageFailure(format("this process has cores %s, %d were asked for that are not among them: give others.",
+                                cores_text(before).c_str(), CPU_COUNT(&wanted) - CPU_COUNT(&given)));
+    }
     ++changes;
     set_pool_threads(count);
     return true;

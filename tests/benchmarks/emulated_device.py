@@ -25,7 +25,7 @@ from edgekit.export.verify import Sample, load_samples
 from edgekit_runtime import Session
 from edgekit_runtime.tensors import Array, MethodSpec
 
-from ..emulated import EmulatedDevice, missing
+from ..machines import EmulatedDevice, missing
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from edgekit.export.recipes import find_recipe, taken_recipes
 from edgekit.export.verify import compare, load_samples
 from edgekit.models.zoo import find_model
 
-from ..emulated import EmulatedDevice, missing
+from ..machines import EmulatedDevice, missing
 from .emulated_device import answers_of, as_tensors
 
 #: What of each model, within the emulator's limit.

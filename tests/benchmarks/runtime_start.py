@@ -37,7 +37,10 @@ def main() -> None:
     arguments = parser.parse_args()
     runner = native_files(platform.machine())["edgekit-run"]
     routes = {
-        "edgekit-run": ([str(runner), str(arguments.bundle), "--bench", "1", "--json"], _peak_of_runner),
+        "edgekit-run": (
+            [str(runner), str(arguments.bundle), "--bench", "1", "--warmup", "0", "--json"],
+            _peak_of_runner,
+        ),
         "Python session": ([sys.executable, "-c", PYTHON, str(arguments.bundle)], int),
     }
     seconds: dict[str, list[float]] = {name: [] for name in routes}

@@ -57,6 +57,22 @@ def test_data_without_labels(cli, pump_data, pump_checkpoint, tmp_path):
     assert "has no labelled test part" in result.err
 
 
+def test_settings(cli, pump_data, pump_bundle, tmp_path):
+    (tmp_path / "text.txt").write_text("some words")
+    for options, says in (
+        (("sea-opt", "--data", tmp_path, "--set", "device=cuda:77"), "torch has no device 'cuda:77' here"),
+        (("sea-opt", "--data", tmp_path, "--set", "devise=cpu"), "devise"),
+        (
+            ("stackvae-g", "--data", pump_data, "--set", "device=cpu"),
+            "stackvae-g has no setting 'device' at evaluation",
+        ),
+        ((pump_bundle, "--data", pump_data, "--set", "device=cpu"), "a bundle runs as it was exported"),
+    ):
+        result = cli("evaluate", *options)
+        assert (result.code, result.out) == (2, ""), options
+        assert says in result.err
+
+
 def test_options_that_do_not_fit_a_bundle(cli, pump_data, pump_bundle):
     result = cli("evaluate", pump_bundle, "--data", pump_data, "--recipe", "int8")
     assert (result.code, result.out) == (2, "")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from edgekit.kernels.gpu_images import MACHINE_CODE, carried, unpack
 from edgekit.models.rpcanet.checkpoint import load_checkpoint as load_rpcanet
 from edgekit.models.rpcanet.generator import generate_frames
 from edgekit.models.sea_opt.checkpoint import SHIPPED as SEA_OPT
@@ -23,6 +24,8 @@ from edgekit_runtime.detect_anomalies import AnomalyPipeline
 from edgekit_runtime.generate import Generation, TextGenerator
 from edgekit_runtime.images import read_gray, write_png
 from edgekit_runtime.segment import SegmentPipeline
+
+from ..machines import EmulatedDevice
 
 pytestmark = pytest.mark.slow
 
@@ -142,3 +145,51 @@ def test_text(emulated_device, shipped_text_bundle):
     assert len(tokens) > begin
     assert answer["text"].startswith(tokenizer.decode(tokens[begin:]))
     assert answer["generated_tokens"] > len(tokens) - begin or answer["text"] == tokenizer.decode(tokens[begin:])
+
+
+def test_a_text_explained_and_steered(emulated_device, export, text_checkpoints, small_dictionary):
+    """The small language model: the same text, of which every token has the same features as here."""
+    settings = ("--set", "chunk=16", "--set", f"dictionary={small_dictionary}", "--set", "shown=3")
+    bundle = export("sea-opt", "--checkpoint", text_checkpoints / "sea.safetensors", *settings)
+    for steer in ({}, {"1:2": 0.3, "2:5": -0.2}):
+        check_explained(emulated_device, bundle, steer)
+
+
+def check_explained(device: EmulatedDevice, bundle: Path, steer: dict[str, float]) -> None:
+    """A text of an emulated device, against this machine's."""
+    prompt = "the red cat sees the old house"
+    options = [word for name, kl in steer.items() for word in ("--steer", f"{name}={kl}")]
+    done = device.run(bundle, "--prompt", prompt, "--max-tokens", STEPS, "--explain", "--json", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+
+    generator, went = TextGenerator(Session(bundle)), Generation()
+    generator.explain = True
+    generator.steer(steer)
+    list(generator.generate(prompt, STEPS, went=went))
+    here = generator.explanation()
+    assert (answer["text"], answer["generated_tokens"]) == (went.text, STEPS)
+    wanted = here.to_dict(generator.tokenizer, generator.steered)
+    assert answer["explanation"]["steering"] == wanted["steering"]
+    assert [token["token"] for token in answer["explanation"]["tokens"]] == here.tokens.tolist()
+    # Where one coefficient is much like the next, either may come first.
+    clear = -np.diff(here.values, axis=-1, append=0).max(axis=-1) > LEAST_GAP
+    assert clear.mean() > 0.8
+    for place, (token, same) in enumerate(zip(answer["explanation"]["tokens"], wanted["tokens"], strict=True)):
+        for index, (layer, other) in enumerate(zip(token["layers"], same["layers"], strict=True)):
+            assert layer["unexplained"] == pytest.approx(other["unexplained"], abs=1e-4)
+            if clear[place, index]:
+                assert [feature["feature"] for feature in layer["features"]] == here.features[place, index].tolist()
+                found = [feature["value"] for feature in layer["features"]]
+                np.testing.assert_allclose(found, here.values[place, index], atol=1e-4)
+
+
+def test_a_jetsons_operators_stay_on_its_cpu_without_a_driver(emulated_device, shipped_text_bundle):
+    """The library carries code for its GPU and looks for a driver, which no emulator has; NEON gives the answer."""
+    code = carried(shipped_text_bundle / "lib" / "libedgekit_ops.so")
+    assert (8, 7) in {(image.major, image.minor) for image in unpack(code) if image.kind == MACHINE_CODE}
+    arguments = ("--prompt", PROMPT, "--max-tokens", 4, "--json", "--gpu")
+    off, on = (emulated_device.run(shipped_text_bundle, *arguments, choice) for choice in ("off", "on"))
+    assert (off.returncode, off.stderr, on.returncode) == (0, "", 0)
+    assert on.stderr.count("there is no libcuda.so.1") == 1
+    assert json.loads(on.stdout)["text"] == json.loads(off.stdout)["text"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -200,6 +201,42 @@ def test_gpu_without_jetpack() -> None:
     gpu = parse_profile(BOARD + GPU, "board.toml").gpu
     assert gpu == GpuProfile(name="RTX 2000", compute_capability="8.9", cuda="12.6", jetpack=None)
     assert "key 'gpu.cuda' is 12.6" in complaint('cuda = "12.6"', "cuda = 12.6", BOARD + GPU)
+
+
+def test_figures_of_a_gpu() -> None:
+    board = BOARD + GPU + 'integrated = true\nmultiprocessors = "unknown"\nleast_work = "computed"\n'
+    gpu = parse_profile(board, "board.toml").gpu
+    assert gpu is not None
+    assert (gpu.integrated, gpu.multiprocessors, gpu.clock_ghz, gpu.least_work) == (True, None, None, "computed")
+    assert (gpu.capability, gpu.driver) == ((8, 9), (12, 6))
+    table = board.replace('least_work = "computed"', "least_work = { sparse_topk = 65536 }")
+    assert parse_profile(table, "board.toml").gpu == replace(gpu, least_work={"sparse_topk": 65536})
+    assert hash(parse_profile(table, "board.toml")) is not None
+    for old, new, said in (
+        ("integrated = true", "integrated = 1", "key 'gpu.integrated' is 1: make it true or false."),
+        ("integrated = true\n", "", "key 'gpu.least_work' is computed for integrated GPUs only: add integrated = true"),
+        ('"8.9"', '"8"', "key 'gpu.compute_capability' is '8': make it a compute capability in quotes"),
+        ('"unknown"\nleast', '"many"\nleast', "key 'gpu.multiprocessors' is 'many': make it a whole number above 0"),
+        ('"computed"', '"guessed"', "key 'gpu.least_work' is 'guessed': make it 'computed' or a table"),
+        ('"computed"', "{ conv2d = 1 }", "key 'gpu.least_work.conv2d' is unknown: the operators are sparse_topk"),
+        ('"computed"', "{ csr_matmul = 0 }", "key 'gpu.least_work.csr_matmul' is 0: make it a whole number above 0."),
+    ):
+        assert said in complaint(old, new, board)
+
+
+@pytest.mark.parametrize("profile", [one for one in list_profiles() if one.gpu], ids=lambda profile: profile.name)
+def test_boards_with_a_gpu_leave_no_figure_out(profile: DeviceProfile) -> None:
+    gpu = profile.gpu
+    assert gpu is not None
+    assert gpu.integrated
+    assert gpu.multiprocessors is not None
+    assert gpu.clock_ghz is not None
+    # 128 cores each, a multiply-accumulate a cycle.
+    assert gpu.fp32_gflops == pytest.approx(gpu.multiprocessors * 128 * gpu.clock_ghz * 2)
+    assert f"{128 * gpu.multiprocessors} CUDA cores" in gpu.name
+    assert gpu.shared_kb_per_block is not None
+    assert gpu.shared_kb_per_multiprocessor == gpu.shared_kb_per_block + 1  # 1 KB of a block is the system's
+    assert gpu.least_work == "computed"
 
 
 def test_tensorrt_of_a_board() -> None:

@@ -9,12 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from elftools.elf.elffile import ELFFile
 
 import edgekit
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError
-from edgekit.export.carried import check_libraries, check_operators
+from edgekit.export.carried import check_libraries, check_operators, needed
 from edgekit.export.native_files import missing_for, native_files
+from edgekit.kernels import library_path
+from edgekit.kernels.gpu_images import carried, unpack
 from edgekit_runtime import Session
 
 #: Newer than anything that builds.
@@ -50,6 +53,27 @@ def test_what_does_not_fit(here, tmp_path):
 def test_why_there_are_none(monkeypatch):
     monkeypatch.delenv("ANDROID_NDK_HOME", raising=False)
     assert "ANDROID_NDK_HOME" in missing_for(load_profile("android-arm64"))
+
+
+@pytest.mark.slow
+def test_the_same_gpu_code_for_a_jetson(emulated_device):
+    """Built with a cross compiler, and loadable where there is neither CUDA nor a newer C library than a Jetson's."""
+    files = native_files("aarch64")
+    check_libraries(files, load_profile("jetson-orin-nano"))
+    library = files["lib/libedgekit_ops.so"]
+    code = carried(library)
+    assert code == carried(library_path("ops"))
+    assert "sm_87" in {image.architecture for image in unpack(code)}
+    with library.open("rb") as file:
+        assert not [name for name in needed(ELFFile(file)) if "cu" in name or "nv" in name]
+
+
+def test_other_gpu_code_is_another_build(monkeypatch):
+    from edgekit.export import native_files
+
+    before = native_files.cached("aarch64")
+    monkeypatch.setattr(native_files, "_gpu_code", lambda: b"other code")
+    assert native_files.cached("aarch64") != before
 
 
 @pytest.mark.slow

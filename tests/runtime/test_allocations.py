@@ -1,4 +1,4 @@
-"""What a session allocates in a run, counted by the library that asks for the memory."""
+"""What a session allocates in a run, and a text in a step, counted by the library that asks for the memory."""
 
 from __future__ import annotations
 
@@ -23,3 +23,10 @@ def test_a_run_allocates_nothing(built, request, bundle, method):
     assert found["module"]["allocations"]["libexecutorch.so"] >= RUNS
     ours = {name: count for name, count in found["session"]["allocations"].items() if "edgekit" in name}
     assert ours == {}
+
+
+@pytest.mark.parametrize("feature", [(), ("1:2",)])
+def test_a_step_allocates_nothing(built, explained_bundle, feature):
+    """Once a text has gone on as far: neither what is steered and explained."""
+    found = built("host").count_steps(explained_bundle, "the red cat sees the old house", 40, *feature)
+    assert {name: count for name, count in found.items() if "edgekit" in name} == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from edgekit_runtime import Session
 
 from ..machines import Machine
 from . import litert_bundles as made
+from .traced import check_events
 
 pytest.importorskip("litert_torch", reason="edgekit[tflite] is not installed")
 
@@ -330,6 +332,14 @@ def test_under_sanitizers(
         np.testing.assert_allclose(np.frombuffer(answer, np.float32).reshape(expected.shape), expected, atol=1e-6)
     assert b"failed: kv_append: start_pos is 1048576" in full
     assert b"input 'position' of method 'one' has the number 1099511627776" in large
+    *answers, first, second, third = built(name).session("trace", [bundle], calls[0].numpy())
+    state = zeros()
+    for answer in answers:
+        out, *state = step(calls[0], torch.tensor(0), *state)
+        np.testing.assert_allclose(np.frombuffer(answer, np.float32).reshape(out.shape), out.numpy(), atol=1e-6)
+    assert len(answers) == 6
+    assert first.count(b"edgekit.") == 3
+    assert first == second == third
 
 
 def test_what_litert_prints(bundle: Path) -> None:
@@ -341,3 +351,41 @@ def test_what_litert_prints(bundle: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert done.stderr in ("", "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_operators_of_a_run(bundle: Path, program: bytes, threads: int) -> None:
+    """The graph that LiteRT was given is the reference: every custom operator runs once, in the graph's order."""
+    import ai_edge_litert
+    from ai_edge_litert import schema_py_generated as schema
+
+    runners = (Path(folder, "bin/edgekit-run") for folder in edgekit_runtime.__path__)
+    runner = next(path for path in runners if path.exists())
+    command = [str(runner), str(bundle), "--bench", "8", "--operators", "--json", "--threads", str(threads)]
+    environment = {"EDGEKIT_LITERT": str(Path(ai_edge_litert.__path__[0], "libLiteRt.so"))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(program, 0))
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
+    codes = [
+        code.customCode.decode().split("?")[0] if code.customCode else names[code.builtinCode]
+        for code in model.operatorCodes
+    ]
+    cases = json.loads(done.stdout)["cases"]
+    assert [case["name"] for case in cases] == ["one", "four"]
+    for case in cases:
+        (signature,) = (each for each in model.signatureDefs if each.signatureKey.decode() == case["method"])
+        graph = [codes[step.opcodeIndex] for step in model.subgraphs[signature.subgraphIndex].operators]
+        top = check_events(case)
+        nodes = [event for event in top if event["kind"] == "operator"]
+        assert [event["name"] for event in nodes] == [graph[event["index"]] for event in nodes]
+        ours = [(index, name) for index, name in enumerate(graph) if name.startswith("edgekit.")]
+        assert len(ours) == 3
+        assert [(event["index"], event["name"]) for event in nodes if event["name"].startswith("edgekit.")] == ours
+        # What no node has is XNNPACK's.
+        calls = [event for event in top if event["kind"] == "delegate"]
+        assert calls
+        assert all(event["name"] == "XNNPACK" and event["index"] is None for event in calls)
+        inside = [event["name"] for event in case["operators"]["events"] if event["parent"] is not None]
+        assert any(name.startswith("Add (ND)") for name in inside)
+        assert case["operators"]["runs"] > 0

@@ -3,6 +3,7 @@ runs a program. TensorRT and CUDA are there in name only: see onnxruntime_provid
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -27,6 +28,8 @@ from edgekit.export.onnx import lower
 from edgekit.models.model import Method
 from edgekit_runtime import EdgekitError, Session, set_threads
 from edgekit_runtime.tensors import MethodSpec, TensorSpec
+
+from .traced import check_events
 
 LINUX = load_profile("linux-x86_64")
 RUNNERS = [Path(folder, "bin/edgekit-run") for folder in edgekit_runtime.__path__]
@@ -250,6 +253,12 @@ def test_under_sanitizers(built, sums_bundle, monkeypatch):
     for index, answer in enumerate(answers):
         np.testing.assert_allclose(answer, np.sum(rows[: index % len(rows) + 1], axis=0), rtol=1e-6)
     assert len(built("sanitized").session("pool", [sums_bundle], rows[0])) == 5
+    *answers, first, second, third = built("sanitized").session("trace", [sums_bundle], rows[0])
+    for index, answer in enumerate(answers):
+        np.testing.assert_allclose(np.frombuffer(answer, np.float32), (index + 1) * rows[0], rtol=1e-6)
+    assert len(answers) == 6
+    assert first.count(b"Add") > 0
+    assert first == second == third
 
 
 @pytest.mark.slow
@@ -448,3 +457,48 @@ def test_no_library(bundle, run, tmp_path):
     assert done.returncode == 1
     assert "ONNX Runtime, which runs this bundle's program, cannot be loaded" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_operators_of_a_run(bundle, tmp_path):
+    """ONNX Runtime's own Python package is the reference: the same nodes in the same order."""
+    if RUNNER is None:
+        pytest.skip("needs the runner")
+    environment = {"EDGEKIT_ONNXRUNTIME": str(LIBRARY), "TMPDIR": str(tmp_path)}
+    command = [str(RUNNER), str(bundle), "--bench", "8", "--operators", "-q", "--json", "--threads", "1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("edgekit-*")) == []
+    cases = json.loads(done.stdout)["cases"]
+    assert [case["name"] for case in cases] == ["one", "four"]
+    files = {
+        entry["name"]: entry["file"]
+        for entry in json.loads((bundle / "manifest.json").read_text())["programs"][0]["methods"]
+    }
+    for case in cases:
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "reference")
+        session = onnxruntime.InferenceSession(
+            bundle / files[case["method"]], options, providers=["CPUExecutionProvider"]
+        )
+        kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+        session.run(None, {each.name: np.zeros(each.shape, kinds[each.type]) for each in session.get_inputs()})
+        profile = Path(session.end_profiling())
+        nodes = [event for event in json.loads(profile.read_text()) if event["name"].endswith("_kernel_time")]
+        profile.unlink()
+        top = check_events(case)
+        assert len(top) > 3
+        assert [(event["name"], event["node"], event["index"]) for event in top] == [
+            (node["args"]["op_name"], node["name"].removesuffix("_kernel_time"), int(node["args"]["node_index"]))
+            for node in sorted(nodes, key=lambda node: node["ts"])
+        ]
+        assert {event["kind"] for event in top} == {"operator"}
+
+
+def test_no_room_for_a_profile(bundle, tmp_path):
+    if RUNNER is None:
+        pytest.skip("needs the runner")
+    environment = {"EDGEKIT_ONNXRUNTIME": str(LIBRARY), "TMPDIR": str(tmp_path / "absent")}
+    command = [str(RUNNER), str(bundle), "--bench", "1", "--operators", "-q"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "name a folder that can be written in TMPDIR" in done.stderr

@@ -5,6 +5,13 @@ A sanitizer that finds something ends the program: each test asks for its answer
 
 from __future__ import annotations
 
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +21,9 @@ from edgekit.models.sea_opt.checkpoint import load_checkpoint as load_sea_opt
 from edgekit.models.stackvae_g.checkpoint import load_checkpoint as load_stackvae_g
 from edgekit_runtime import Session
 from edgekit_runtime.detect_anomalies import AnomalyPipeline
-from edgekit_runtime.generate import TextGenerator
+from edgekit_runtime.generate import Generation, TextGenerator
+
+from .mutated_json import mutated
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +93,15 @@ def test_other_numbers_of_threads(machine, pump_bundle, windows, wanted):
         check(answer, np.concatenate([*wanted, *wanted]))
 
 
+def test_traced_runs(machine, pump_bundle, windows, wanted):
+    *answers, first, second, third = machine.session("trace", [pump_bundle], windows[0])
+    assert len(answers) == 6
+    for answer in answers:
+        check(answer, wanted[0])
+    assert b"XnnpackBackend" in first
+    assert first == second == third
+
+
 def test_states(machine, text_bundle, eager_text):
     texts = np.random.default_rng(1).integers(0, 290, (2, 10))
     found = machine.session("states", [text_bundle], *texts)
@@ -118,6 +136,74 @@ def test_text(machine, text_bundle, eager_text):
     assert found[12] == b"cancelled"
     assert found[13] == b"the prompt is empty: give some text to go on with."
     assert len(found) == 14
+
+
+def test_explained_text(machine, explained_bundle, text_bundle):
+    generator = TextGenerator(Session(explained_bundle))
+    prompt = generator.encode(PROMPT)
+    found = machine.session("explain", [explained_bundle, text_bundle], np.frombuffer(PROMPT.encode(), np.uint8))
+
+    def check_text(parts: list[bytes]) -> None:
+        went = Generation()
+        list(generator.generate(PROMPT, 12, went=went))
+        assert np.frombuffer(parts[0], np.int64).tolist() == went.tokens
+        why = generator.explanation()
+        assert np.frombuffer(parts[1], np.int64).tolist() == why.tokens.tolist()
+        if generator.explain:
+            assert why.tokens.tolist() == [*prompt, *went.tokens[:-1]]
+            assert np.ptp(why.unexplained) > 0.01
+        features, values = np.frombuffer(parts[2], np.int64), np.frombuffer(parts[3], np.float32)
+        clear = np.abs(np.diff(why.values, axis=-1, append=-1)).min(axis=-1) > 1e-3
+        np.testing.assert_array_equal(features.reshape(why.features.shape)[clear], why.features[clear])
+        np.testing.assert_allclose(values.reshape(why.values.shape), why.values, atol=2e-4)
+        unexplained = np.frombuffer(parts[4], np.float32).reshape(why.unexplained.shape)
+        np.testing.assert_allclose(unexplained, why.unexplained, atol=2e-4)
+
+    generator.explain = True
+    check_text(found[:5])
+    assert found[5] == b"a text is being generated: wait for its end, or cancel it."
+    check_text(found[6:11])
+    assert found[11] == b"feature 1:2 was calibrated for a KL from -0.5 to 0.5, not 0.7: give one in between."
+    assert found[12] == b"there is no feature 1:12: layer 1 has 0 to 11."
+    assert found[13] == b"feature 2:7 was not calibrated: choose another to steer by."
+    generator.steer({"1:2": 0.3, "2:5": -0.2})
+    u, _ = generator.features.steering({"1:2": 0.3, "2:5": -0.2})
+    np.testing.assert_array_equal(np.frombuffer(found[14], np.float32).reshape(u.shape), u)
+    check_text(found[15:20])
+    for sentence in found[20:22]:
+        assert sentence.endswith(b"export it with `--set dictionary=shipped`, or another dictionary.")
+    generator.steer(None)
+    generator.explain = False
+    check_text(found[22:])
+
+
+def test_damaged_features(built, explained_bundle, resealed, tmp_path):
+    """Changed by chance, and files that nest and grow; under AddressSanitizer alone, for it is one thread."""
+    draw, bundles = random.Random(2), []
+    text = (explained_bundle / "features.json").read_bytes()
+    files = [text, b"[" * 3_000_000, b'{"schema":' * 300_000, b'{"schema": 1, "layers": [' + b"0," * 10**6 + b"0]}"]
+    files += [mutated(text, number, draw) for number in range(60)]
+    for number, data in enumerate(files):
+        bundles.append(shutil.copytree(explained_bundle, tmp_path / str(number), copy_function=os.link))
+        (bundles[-1] / "features.json").unlink()
+        (bundles[-1] / "features.json").write_bytes(data)
+    one_layer = resealed(explained_bundle, one_layer_alone)
+    sentences = built("sanitized").session("features", [*bundles, one_layer])
+    assert len(sentences) == len(bundles) + 1
+    assert sentences[0] == sentences[-1] == b""
+    for sentence in filter(None, sentences):
+        assert b"features.json" in sentence
+        assert sentence.endswith(b".")
+    assert 20 < sum(map(bool, sentences)) < len(sentences) - 2
+
+
+def one_layer_alone(folder: Path, fields: dict[str, Any]) -> None:
+    """A bundle whose features are one layer's, so that they are named without it."""
+    path = folder / "features.json"
+    features = json.loads(path.read_text())
+    del features["layers"][1:]
+    path.write_text(json.dumps(features))
+    fields["pipeline"]["explain"]["layers"] = [1]
 
 
 def test_segment(machine, local_bundle, local_checkpoint):

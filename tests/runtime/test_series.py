@@ -96,7 +96,8 @@ names = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 number = st.one_of(
     floats.map(repr),
-    floats.map(lambda value: f"{value:.3e}"),
+    # Rounded, the largest float is none any more.
+    floats.filter(lambda value: abs(value) < 3.4e38).map(lambda value: f"{value:.3e}"),
     floats.map(lambda value: f"{value:+.12g}"),
     st.integers(-(2**53), 2**53).map(str),
     st.sampled_from(["-0", "1.", ".5", "+7", "00012", "1e-400", "0e999", "1E5", "0.1" + 60 * "3"]),

@@ -57,7 +57,10 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Every finding, in the order in which things should be mended."""
-    return [_python(), *_packages(), _runtime(), _operators(), _compiler(), _disk(), *_formats(), *_cross_build()]
+    return [
+        *(_python(), *_packages(), _runtime(), _operators(), _gpu_code(), _compiler(), _disk()),
+        *(*_formats(), *_cross_build()),
+    ]
 
 
 def _python() -> Finding:
@@ -138,6 +141,20 @@ def _operators() -> Finding:
         return Finding("edgekit's operators", True, str(kernels.isa()), remedy)
     except (EdgekitError, ImportError) as error:
         return Finding("edgekit's operators", False, str(error), remedy)
+
+
+def _gpu_code() -> Finding:
+    """The GPUs that the operators' library has code for."""
+    remedy = INSTALL.replace("install", "install --force-reinstall --no-deps", 1)
+    try:
+        images = importlib.import_module("edgekit.kernels.gpu_images")
+        code = images.carried(importlib.import_module("edgekit.kernels").library_path("ops"))
+        found = images.described(code) if code else "none"
+    except (EdgekitError, ImportError) as error:
+        code, found = b"", str(error)
+    except ValueError as error:
+        code, found = b"", f"damaged: {error}"
+    return Finding("GPU code", bool(code), found, remedy, "the operators on a GPU (NVIDIA, Jetson)")
 
 
 def _cross_build() -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.bundle import Bundle
@@ -212,6 +213,7 @@ def bundle_row(bundle: Bundle) -> dict[str, Any]:
         "accuracy": manifest["accuracy"],
         "format": manifest["programs"][0]["format"],
         "fast_share": fast_share(manifest["programs"][0].get("delegation", {}).values()),
+        "gpu": manifest.get("gpu"),
         "path": str(bundle.path),
     }
 
@@ -225,11 +227,17 @@ def share_text(share: float | None) -> str:
     return "unknown" if share is None else f"{100 * share:.1f} %"
 
 
-def print_bundles(bundles: Sequence[Bundle]) -> None:
-    """The table of bundles, what they were calibrated on and where their task metrics were measured."""
+def print_bundles(bundles: Sequence[Bundle], estimates: Sequence[Mapping[str, Any] | None] = ()) -> None:
+    """The table of bundles, what they were calibrated on and where their task metrics were measured.
+
+    Args:
+        bundles: one a line.
+        estimates: of each, as a result has it, or None; nothing is said of times where there are none.
+    """
     rows = []
     has_state = any(bundle.manifest["memory"].get("state") for bundle in bundles)
-    for bundle in bundles:
+    known = any(one is not None for one in estimates)
+    for bundle, one in zip(bundles, estimates or [None] * len(bundles), strict=True):
         row = bundle_row(bundle)
         state = row["memory"].get("state")
         error, ratio = worst_outputs(row["accuracy"])
@@ -246,6 +254,7 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
                 share_text(row["fast_share"]),
                 error,
                 ratio,
+                *([estimate_text(one)] if known else []),
                 metrics_text(row["accuracy"]),
                 row["path"],
             )
@@ -262,10 +271,14 @@ def print_bundles(bundles: Sequence[Bundle]) -> None:
         "fast MACs",
         "max error",
         "SNR",
+        *(["p50, estimated"] if known else []),
         "task metrics",
         "bundle",
     )
-    print_table(headers, rows, right=range(3, 11 if has_state else 10), trailing=2)
+    print_table(headers, rows, right=range(3, 11 if has_state else 10), trailing=3 if known else 2)
+    if known:
+        for text in dict.fromkeys(one["calibration"] for one in estimates if one is not None):
+            print(f"Times are estimated, not measured: {text}.")
     if bundles:
         print_calibration(bundles)
         metrics = [bundle.manifest["accuracy"]["metric"] for bundle in bundles]
@@ -298,58 +311,102 @@ def print_attempts(attempts: Sequence[Attempt], budget: int) -> None:
         print(f"{skipped} more were not tried: what they share with one of these is too large already.")
 
 
-def print_sweep(results: Sequence[Mapping[str, Any]], markdown: bool = False) -> None:
-    """The table of a sweep, and a sentence for each bundle that failed somewhere.
+def print_sweep(
+    records: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], markdown: bool = False
+) -> None:
+    """The table of a sweep, a line for each bundle and target, and a sentence for each that failed somewhere.
 
     Args:
-        results: as `edgekit.devices.sweep` gives them.
+        records: as `edgekit.devices.sweep` gives them.
+        results: of its folder, `edgekit.devices.results`.
         markdown: for a document.
     """
-    headers = (
+    several = len({record["job"]["device"] for record in records}) > 1
+    targets = {result["target"]["kind"] for result in results if result["measured"]}
+    headers = [
         "model",
+        *(["device"] if several else []),
         "format",
         "recipe",
         "size",
         "peak, predicted",
+        *(["target"] if len(targets) > 1 else []),
         "measured",
         "p50",
+        "p50, estimated",
         "max error",
         "of the range",
         "SNR",
         "task metric",
         "gate",
-    )
-    rows = [_sweep_row(result) for result in results]
-    (_print_markdown if markdown else print_table)(headers, rows, range(3, 10))
-    for result in results:
-        if result["error"]:
-            name = result["job"]["name"]
-            print(f"{'- ' if markdown else ''}{name}: {result['error'].rstrip('.')}.")
+    ]
+    rows = []
+    for record in records:
+        name = None if record["bundle"] is None else Path(record["bundle"]["path"]).name
+        mine = [result for result in results if result["bundle"]["name"] == name]
+        estimated = next((result["estimated"] for result in mine if result["estimated"]), None)
+        measured: list[Mapping[str, Any] | None] = [result for result in mine if result["measured"]]
+        rows += [_sweep_row(record, result, estimated, headers) for result in measured or [None]]
+    numbers = range(headers.index("size"), headers.index("SNR") + 1)
+    (_print_markdown if markdown else print_table)(headers, rows, [n for n in numbers if headers[n] != "target"])
+    for record in records:
+        name = record["job"]["name"]
+        problems = [record["error"]] if record["error"] else []
+        problems += [f"not measured on {target}: {text}" for target, text in record["failures"].items()]
+        for text in problems:
+            print(f"{'- ' if markdown else ''}{name}: {text.rstrip('.')}.")
 
 
-def _sweep_row(result: Mapping[str, Any]) -> list[str]:
-    job, bundle, bench = result["job"], result["bundle"], result["bench"]
-    form = job.get("format", "pte")
-    label = job["recipe"] if job["kv"] is None else f"{job['recipe']}, KV {job['kv']}"
+def _sweep_row(
+    record: Mapping[str, Any],
+    result: Mapping[str, Any] | None,
+    estimated: Mapping[str, Any] | None,
+    headers: Sequence[str],
+) -> list[str]:
+    job, bundle = record["job"], record["bundle"]
+    cells = {
+        "model": job["model"],
+        "device": job["device"],
+        "format": job["format"],
+        "recipe": job["recipe"] if job["kv"] is None else f"{job['recipe']}, KV {job['kv']}",
+    }
     if bundle is None:
-        return [job["model"], form, label, *[""] * 8, "failed"]
-    peak = bundle["memory"].get("peak")
+        return [(cells | {"gate": "failed"}).get(header, "") for header in headers]
     error, ratio = worst_outputs(bundle["accuracy"])
     relative = max(output["relative"] for output in bundle["accuracy"]["outputs"])
-    measured = ["", ""] if bench is None else [bytes_text(bench["peak_memory_bytes"]), f"{bench['p50_ms']:.3g} ms"]
-    return [
-        job["model"],
-        form,
-        label,
-        bytes_text(bundle["bytes"]),
-        "" if peak is None else bytes_text(peak),
-        *measured,
-        error,
-        f"{relative:.1g}",
-        ratio,
-        metric_text(bundle["accuracy"]["metric"]),
-        "met" if bundle["accuracy"]["gate"]["passed"] else "missed",
-    ]
+    peak = bundle["memory"].get("peak")
+    cells |= {
+        "size": bytes_text(bundle["bytes"]),
+        "peak, predicted": "" if peak is None else bytes_text(peak),
+        "max error": error,
+        "of the range": f"{relative:.1g}",
+        "SNR": ratio,
+        "task metric": metric_text(bundle["accuracy"]["metric"]),
+        "gate": "met" if bundle["accuracy"]["gate"]["passed"] else "missed",
+        "p50, estimated": "" if estimated is None else times_text(estimated["cases"]),
+    }
+    if result is not None:
+        cells["target"] = result["target"]["kind"]
+        cells["measured"] = bytes_text(result["measured"]["peak_memory_bytes"])
+        emulated = " (emulated)" if result["target"].get("emulated") else ""
+        cells["p50"] = times_text(result["measured"]["cases"]) + emulated
+    return [cells.get(header, "") for header in headers]
+
+
+def estimate_text(estimated: Mapping[str, Any] | None) -> str:
+    return "unknown" if estimated is None else times_text(estimated["cases"])
+
+
+def times_text(cases: Sequence[Mapping[str, Any]]) -> str:
+    """Medians of a result's cases: "4.2 ms", "4 to 6 ms" where they are estimated, "prompt 40 ms, token 1.2 ms"."""
+
+    def one(case: Mapping[str, Any]) -> str:
+        if "low_ms" in case:
+            low, high = (float(f"{case[name]:.2g}") for name in ("low_ms", "high_ms"))
+            return f"{low:g} to {high:g} ms"
+        return f"{case['p50_ms']:.3g} ms"
+
+    return one(cases[0]) if len(cases) == 1 else ", ".join(f"{case['name']} {one(case)}" for case in cases)
 
 
 def memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str, str]]:

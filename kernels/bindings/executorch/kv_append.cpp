@@ -1,5 +1,6 @@
 // edgekit::kv_append.out for ExecuTorch. Boxed, for it writes more than one tensor.
 
+#include "edgekit/gpu.h"
 #include "kv_cache.h"
 
 namespace edgekit::executorch_binding {
@@ -24,9 +25,11 @@ void kv_append_out(KernelRuntimeContext &runtime, Stack stack) {
   edgekit_context context;
   if (!make_context(runtime, 0, context)) return;
   const edgekit_dtype dtype = type == ScalarType::Half ? EDGEKIT_FLOAT16 : EDGEKIT_FLOAT32;
+  const int64_t length = start_pos + rows;
+  // `out` may lie where a GPU is at work.
   if (check_status(runtime, edgekit_kv_append(&context, &cache, dtype, k.const_data_ptr(), v.const_data_ptr(), rows,
                                               start_pos)))
-    *out.mutable_data_ptr<int64_t>() = start_pos + rows;
+    check_status(runtime, edgekit_gpu_write(out.mutable_data_ptr<int64_t>(), &length, sizeof length));
 }
 
 [[maybe_unused]] const auto kRegistered = register_operator("edgekit::kv_append.out", kv_append_out);

@@ -8,8 +8,6 @@
 namespace edgekit::torch_binding {
 namespace {
 
-constexpr char kName[] = "conv2d";
-
 // The shape of the output.
 struct Sizes {
   int64_t sizes[4];
@@ -17,11 +15,12 @@ struct Sizes {
 
 Sizes check_input(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bias,
                   const std::vector<int64_t> &padding) {
-  check_rank(kName, "x", x, 4);
-  check_rank(kName, "weight", weight, 4);
-  check_tensor(kName, "x", x, ScalarType::Float, {x.size(0), x.size(1), x.size(2), x.size(3)});
-  check_tensor(kName, "weight", weight, ScalarType::Float, {weight.size(0), x.size(1), weight.size(2), weight.size(3)});
-  if (bias.has_value()) check_tensor(kName, "bias", *bias, ScalarType::Float, {weight.size(0)});
+  const Arguments check("conv2d", "x", x);
+  check.rank("x", x, 4);
+  check.rank("weight", weight, 4);
+  check.numbers("x", x, {x.size(0), x.size(1), x.size(2), x.size(3)});
+  check.numbers("weight", weight, {weight.size(0), x.size(1), weight.size(2), weight.size(3)});
+  if (bias.has_value()) check.numbers("bias", *bias, {weight.size(0)});
   if (padding.size() != 2)
     raise("conv2d: padding has " + std::to_string(padding.size()) + " numbers: give 2, vertical and horizontal.");
   return {{x.size(0), weight.size(0), x.size(2) + 2 * padding[0] - weight.size(2) + 1,
@@ -30,7 +29,6 @@ Sizes check_input(const Tensor &x, const Tensor &weight, const std::optional<Ten
 
 void run(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bias, const std::vector<int64_t> &padding,
          double activation, float *y) {
-  const auto numbers = [](const Tensor &tensor) { return static_cast<const float *>(tensor.const_data_ptr()); };
   const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
   const int64_t o = weight.size(0), kh = weight.size(2), kw = weight.size(3);
   const Call call(edgekit_conv2d_scratch(threads(), n, c, h, w, o, kh, kw, padding[0], padding[1]));
@@ -44,8 +42,8 @@ Tensor conv2d(const Tensor &x, const Tensor &weight, std::optional<Tensor> bias,
   Sizes out = check_input(x, weight, bias, padding);
   // The operator says what is wrong with sizes that leave no output, or too large a one; torch cannot make those.
   for (int64_t &size : out.sizes) size = size < 0 || size >= INT32_MAX ? 0 : size;
-  const Tensor y = make(out.sizes, 4, aoti_torch_dtype_float32());
-  run(x, weight, bias, padding, activation, static_cast<float *>(y.mutable_data_ptr()));
+  const Tensor y = Arguments("conv2d", "x", x).make(out.sizes, 4, aoti_torch_dtype_float32());
+  run(x, weight, bias, padding, activation, changed(y));
   return y;
 }
 
@@ -53,8 +51,8 @@ Tensor conv2d_out(const Tensor &x, const Tensor &weight, std::optional<Tensor> b
                   double activation, Tensor y) {
   const Sizes out = check_input(x, weight, bias, padding);
   const int64_t *sizes = out.sizes;
-  check_tensor(kName, "out", y, ScalarType::Float, {sizes[0], sizes[1], sizes[2], sizes[3]});
-  run(x, weight, bias, padding, activation, static_cast<float *>(y.mutable_data_ptr()));
+  Arguments("conv2d", "x", x).numbers("out", y, {sizes[0], sizes[1], sizes[2], sizes[3]});
+  run(x, weight, bias, padding, activation, changed(y));
   return y;
 }
 

@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "explain.h"
 #include "session.h"
 #include "tokenizer.h"
 
@@ -117,6 +118,17 @@ class EDGEKIT_RUNTIME_API TextGenerator {
   // The same step by step: each runs the program once, on a part of the prompt or on the last token.
   bool begin(const int64_t *prompt, size_t count, const Sampling &sampling) noexcept;
   bool step(TextStep *step) noexcept;
+
+  // What the model thinks of (explain.h); nullptr, and no error, where the bundle has no features.
+  const Features *features() const noexcept;
+  // Adds so much of each feature, u (layers, features), to every token of the texts to come, and of what logits() is
+  // given; nullptr for no more. Features::steer() fills u. A text that was going on step by step is dropped.
+  bool steer(const float *u) noexcept;
+  // Whether the features of every token are found, in generate() and the others and in logits(). The program's method for
+  // that is loaded when it is first wanted. A text that was going on step by step is dropped.
+  bool explain(bool on) noexcept;
+  // Of the last text, as far as it went; of no tokens where it was not explained. Not while a started text goes on.
+  Explanation explanation() const noexcept;
 
   // Ends the text that goes on before its next step; none that is begun later.
   void cancel() noexcept;

@@ -24,8 +24,10 @@
  * Instruction sets. The best kernels for this CPU are chosen at the first call. The environment variable EDGEKIT_ISA
  * (scalar, avx2 or neon) or edgekit_use_isa forces one.
  *
+ * GPU. Where there is an NVIDIA GPU, operators that are large enough go there: gpu.h.
+ *
  * Errors. A function that can fail gives a status; edgekit_last_error then has a sentence with the operator, the
- * argument and its value. Nothing was written to the outputs. No function throws.
+ * argument and its value. Nothing was written to the outputs, unless it was the GPU that failed. No function throws.
  */
 #ifndef EDGEKIT_OPS_H
 #define EDGEKIT_OPS_H
@@ -52,6 +54,7 @@ typedef enum edgekit_status {
   EDGEKIT_OK = 0,
   EDGEKIT_INVALID_ARGUMENT = 1,
   EDGEKIT_UNSUPPORTED_ISA = 2,
+  EDGEKIT_GPU_FAILED = 3, /* outputs, and what is changed in place, are lost: see gpu.h */
 } edgekit_status;
 
 typedef enum edgekit_dtype {
@@ -194,14 +197,26 @@ typedef struct edgekit_sea_state {
  *   scores[k] = norm(sum over j of map_weight[k, j] * g[map_start[k] + j] + mix_bias)
  *   v_mean    = (sum of v_i over i <= s) / (s + 1)
  *
- * A row's numbers have the same bits in whatever calls the rows come. rows >= 1, 0 <= start_pos <= capacity - rows;
- * heads, size, features, width and cells are 1 to 65535. Scratch does not depend on the number of tokens, and not on
- * that of rows if there are 24 or more. */
+ * A row's numbers have the same bits in whatever calls the rows come; on a GPU, which adds them in another order for other
+ * calls, they are equal to rounding. rows >= 1, 0 <= start_pos <= capacity - rows; heads, size, features, width and cells
+ * are 1 to 65535. Scratch does not depend on the number of tokens, and not on that of rows if there are 24 or more. */
 EDGEKIT_API edgekit_status edgekit_sea_estimate(const edgekit_context *context, const edgekit_sea_weights *weights,
                                                 const edgekit_sea_state *state, const float *q, const float *k,
                                                 const float *v, int64_t rows, int64_t start_pos, float *scores,
                                                 float *gates, float *v_mean);
 EDGEKIT_API size_t edgekit_sea_estimate_scratch(int threads, const edgekit_sea_weights *weights, int64_t rows);
+
+/* One token through SEA's attention: edgekit_sea_estimate, edgekit_kv_append and edgekit_sparse_topk_attention of one
+ * row, which stands at token start_pos. On a GPU one launch.
+ *
+ *   q, k, v, out  heads x size    q scaled already
+ *
+ * The weights' heads and size are the cache's. State and cache hold the tokens before start_pos, and then this one. */
+EDGEKIT_API edgekit_status edgekit_sea_step(const edgekit_context *context, const edgekit_sea_weights *weights,
+                                            const edgekit_sea_state *state, const edgekit_kv_cache *cache,
+                                            const float *q, const float *k, const float *v, int64_t start_pos,
+                                            int64_t k_budget, float *out);
+EDGEKIT_API size_t edgekit_sea_step_scratch(int threads, const edgekit_sea_weights *weights);
 
 /* y = A x, for a sparse matrix A in compressed rows.
  *

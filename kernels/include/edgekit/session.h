@@ -122,7 +122,12 @@ struct Memory {
   size_t state;    // of all named states
   size_t scratch;  // of operators, as much as the largest call so far needed
   size_t runtime;  // the loaded methods' own records; what a delegate packs is not counted
+  size_t shared;   // of arena and state: what a GPU's driver gave (gpu.h); what the GPU copies is not counted
 };
+
+// What traced runs consist of (trace.h).
+class Trace;
+struct TraceDeleter;
 
 class Session;
 struct SessionDeleter {
@@ -154,6 +159,12 @@ class EDGEKIT_RUNTIME_API Session {
   bool run(const char *method, const Tensor *inputs, int input_count, const Tensor *outputs, int output_count,
            int64_t *rows = nullptr) noexcept;
 
+  // Whether every operator of the runs to come is timed (trace.h). Traced runs have loaded methods of their own, which
+  // take memory for themselves until take_trace().
+  bool trace(bool on) noexcept;
+  // The traced runs since the last one. Tracing is off afterwards.
+  std::unique_ptr<Trace, TraceDeleter> take_trace() noexcept;
+
   // Named states: what methods remember from call to call, such as the cache of a conversation. They share the weights.
   // A session begins with the state "default"; use() makes a new name's state from zeros. Changing it costs a copy of
   // the state each way.
@@ -166,6 +177,11 @@ class EDGEKIT_RUNTIME_API Session {
   // The state in use to and from `size` bytes. What was saved fits sessions of the same bundle only.
   bool save_state(void *to, size_t size) noexcept;
   bool restore_state(const void *from, size_t size) noexcept;
+
+  // Whether operators of this session go to a GPU where that pays: its manifest or EDGEKIT_GPU=1 asks for it, and one can
+  // be used. Which one, why none, and what went on there: gpu.h. After a failure of the GPU in a run the state in use is
+  // lost: it is refused until it is reset or restored.
+  bool uses_gpu() const noexcept;
 
   Memory memory() const noexcept;
   // Bytes of scratch that a method's operators needed in its largest call so far, 0 before the first.

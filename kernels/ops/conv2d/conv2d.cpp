@@ -8,6 +8,7 @@
 
 #include "../common/error.h"
 #include "../common/work.h"
+#include "cuda/call.h"
 
 namespace edgekit::conv2d {
 namespace {
@@ -173,6 +174,7 @@ edgekit_status edgekit_conv2d(const edgekit_context *context, const float *x, in
   if (status != EDGEKIT_OK) return status;
   const Kernels *kernels = edgekit::find_kernels(kTable);
   if (kernels == nullptr) return EDGEKIT_UNSUPPORTED_ISA;
+  if (!edgekit::cuda::leave_gpu("conv2d")) return EDGEKIT_GPU_FAILED;
   if (is_empty(shape)) return EDGEKIT_OK;
   const Plan plan = make_plan(shape);
   const size_t needed = scratch(context->threads, plan);

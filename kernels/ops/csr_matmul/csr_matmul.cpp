@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cinttypes>
+#include <utility>
 
 #include "../common/error.h"
 #include "../common/work.h"
+#include "cuda.h"
+#include "cuda/call.h"
 
 namespace edgekit::csr_matmul {
 namespace {
@@ -36,6 +39,20 @@ edgekit_status check_matrix(int64_t rows, int64_t columns, int64_t entries, cons
   return EDGEKIT_OK;
 }
 
+// On the GPU, if it goes there.
+std::optional<edgekit_status> run_on_gpu(int64_t rows, int64_t columns, int64_t entries, const int64_t *crow,
+                                         const int64_t *col, const float *val, const float *x, int64_t batch,
+                                         int64_t n, float *y) {
+  cuda::Call call(cuda::Operator::csr_matmul, entries * batch * n);
+  crow = call.in(crow, rows + 1);
+  col = call.in(col, entries);
+  val = call.in(val, entries);
+  x = call.in(x, batch * columns * n);
+  y = call.out(y, batch * rows * n);
+  return call.finish(call.ready() &&
+                     enqueue(call.queue(), rows, columns, entries, crow, col, val, x, batch, n, y));
+}
+
 }  // namespace
 }  // namespace edgekit::csr_matmul
 
@@ -47,11 +64,15 @@ edgekit_status edgekit_csr_matmul(const edgekit_context *context, int64_t rows, 
                   "csr_matmul: a size is negative: rows %" PRId64 ", columns %" PRId64 ", entries %" PRId64
                   ", batch %" PRId64 ", n %" PRId64 ".",
                   rows, columns, entries, batch, n);
+  for (const auto &[numbers, count] : {std::pair{crow, rows + 1}, std::pair{col, entries}})
+    if (!edgekit::cuda::read_by_cpu("csr_matmul", numbers, count * sizeof *numbers))
+      return EDGEKIT_GPU_FAILED;
   const edgekit_status status = check_matrix(rows, columns, entries, crow, col);
   if (status != EDGEKIT_OK) return status;
   const Kernels *kernels = edgekit::find_kernels(kTable);
   if (kernels == nullptr) return EDGEKIT_UNSUPPORTED_ISA;
   if (rows == 0) return EDGEKIT_OK;
+  if (const auto done = run_on_gpu(rows, columns, entries, crow, col, val, x, batch, n, y)) return *done;
   const int64_t products = std::max<int64_t>(1, (entries / rows + 1) * n);
   edgekit::share(*context, batch * rows, 1 + kGrain / products, [&](int, int64_t begin, int64_t end) {
     while (begin < end) {  // what lies in one matrix of the batch at a time

@@ -5,9 +5,12 @@
 #include <cinttypes>
 #include <cstring>
 
+#include "../common/device_cache.h"
 #include "../common/error.h"
 #include "../common/kv_cache.h"
 #include "../common/work.h"
+#include "cuda.h"
+#include "cuda/call.h"
 
 namespace edgekit::kv_append {
 namespace {
@@ -60,6 +63,17 @@ void append(const edgekit_context &context, const Kernels &kernels, const edgeki
   });
 }
 
+// On the GPU, if it goes there.
+std::optional<edgekit_status> run_on_gpu(const edgekit_kv_cache &cache, edgekit_dtype dtype, const void *k,
+                                         const void *v, int64_t rows, int64_t start_pos) {
+  const int64_t count = cache.heads * rows * cache.size, given = count * bytes_of(dtype);
+  cuda::Call call(cuda::Operator::kv_append, count);
+  const edgekit_kv_cache mapped = on_device(call, cache, true);
+  k = call.in(k, given);
+  v = call.in(v, given);
+  return call.finish(call.ready() && enqueue(call.queue(), mapped, dtype, k, v, rows, start_pos));
+}
+
 }  // namespace
 }  // namespace edgekit::kv_append
 
@@ -72,6 +86,7 @@ edgekit_status edgekit_kv_append(const edgekit_context *context, const edgekit_k
                   "kv_append: k and v have dtype %d: give float32 or float16.", dtype);
   const Kernels *kernels = edgekit::find_kernels(kTable);
   if (kernels == nullptr) return EDGEKIT_UNSUPPORTED_ISA;
+  if (const auto done = run_on_gpu(*cache, dtype, k, v, rows, start_pos)) return *done;
   if (dtype == EDGEKIT_FLOAT32) {
     append(*context, *kernels, *cache, static_cast<const float *>(k), static_cast<const float *>(v), rows, start_pos);
   } else {

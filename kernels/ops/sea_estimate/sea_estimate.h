@@ -40,6 +40,11 @@ struct Kernels {
 
 EDGEKIT_KERNEL_TABLE(Kernels);
 
+// What may be asked of the operator, wherever it runs; not of map_start's numbers, which may lie on a GPU.
+edgekit_status check_sizes(const edgekit_sea_weights &weights, int64_t rows, int64_t start_pos);
+// The same, and of map_start's numbers, which the CPU reads.
+edgekit_status check(const edgekit_sea_weights &weights, int64_t rows, int64_t start_pos);
+
 // Bytes of scratch for so many rows that all threads share, and that each has for itself.
 size_t shared_scratch(const edgekit_sea_weights &weights, int64_t rows);
 size_t thread_scratch(const edgekit_sea_weights &weights, int64_t rows);

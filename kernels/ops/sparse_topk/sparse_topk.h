@@ -20,6 +20,9 @@ struct Kernels {
 
 EDGEKIT_KERNEL_TABLE(Kernels);
 
+// What may be asked of the operator, wherever it runs.
+edgekit_status check(edgekit_dtype dtype, int64_t rows, int64_t n, int64_t k);
+
 // Bytes that one row needs: candidates with their places, and room to sort the chosen.
 size_t row_scratch(int64_t n, int64_t k);
 

@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <cinttypes>
+#include <optional>
 
+#include "../common/device_cache.h"
 #include "../common/error.h"
 #include "../common/kv_cache.h"
 #include "../common/select.h"
 #include "../common/work.h"
+#include "cuda.h"
+#include "cuda/call.h"
 
 namespace edgekit::sparse_topk_attention {
 namespace {
@@ -31,15 +35,6 @@ Attend<int8_t> attention(const Kernels &kernels) {
   return kernels.int8;
 }
 
-// How many cells a row with L tokens chooses: H * k * K / L, halves to even.
-int64_t budget(int64_t heads, int64_t cells, int64_t tokens, int64_t k_budget) {
-  const int64_t total = heads * cells * k_budget;
-  int64_t n = total / tokens;
-  const int64_t twice = 2 * (total % tokens);
-  n += twice > tokens || (twice == tokens && n % 2 == 1);
-  return std::clamp<int64_t>(n, 1, heads * cells);
-}
-
 template <typename T>
 struct Call {
   const Kernels &kernels;
@@ -51,11 +46,7 @@ struct Call {
   int64_t tokens(int64_t row) const { return start_pos + row + 1; }
   int64_t chosen_count(int64_t row) const { return budget(cache.heads, cells, tokens(row), k_budget); }
 
-  // Numbers of the cache that a row reads, about.
-  int64_t work(int64_t row) const {
-    const int64_t seen = cache.heads * tokens(row);
-    return std::max<int64_t>(1, seen * chosen_count(row) / (cache.heads * cells)) * cache.size * 2;
-  }
+  int64_t work(int64_t row) const { return row_work(cache, tokens(row), cells, k_budget); }
 
   // The row's alive cells, nullptr for all.
   const int32_t *rank(int64_t row, void *scratch) const {
@@ -113,7 +104,35 @@ void run(const edgekit_context &context, const Call<T> &call) {
   }
 }
 
+// On the GPU, if it goes there.
+std::optional<edgekit_status> run_on_gpu(const edgekit_kv_cache &cache, const float *q, const float *scores,
+                                         const float *gates, const float *v_mean, int64_t rows, int64_t cells,
+                                         int64_t start_pos, int64_t k_budget, float *out) {
+  const int64_t numbers = cache.heads * rows * cache.size;
+  cuda::Call call(cuda::Operator::sparse_topk_attention, rows * row_work(cache, start_pos + rows, cells, k_budget));
+  const edgekit_kv_cache mapped = on_device(call, cache, false);
+  q = call.in(q, numbers);
+  scores = call.in(scores, cache.heads * rows * cells);
+  gates = call.in(gates, cache.heads * rows * 2);
+  v_mean = call.in(v_mean, numbers);
+  out = call.out(out, numbers);
+  return call.finish(call.ready() && enqueue(call.queue(), mapped, q, scores, gates, v_mean, rows, cells, start_pos,
+                                             k_budget, out));
+}
+
 }  // namespace
+
+edgekit_status check(const edgekit_kv_cache &cache, int64_t rows, int64_t cells, int64_t start_pos, int64_t k_budget) {
+  const edgekit_status status = check_kv_cache("sparse_topk_attention", cache, rows, start_pos);
+  if (status != EDGEKIT_OK) return status;
+  EDGEKIT_REQUIRE(cells >= 1 && cells < INT32_MAX / cache.heads,
+                  "sparse_topk_attention: the last dimension of scores is %" PRId64
+                  ": give 1 or more, and fewer than 2^31 cells in all heads.",
+                  cells);
+  EDGEKIT_REQUIRE(k_budget >= 1 && k_budget < INT32_MAX,
+                  "sparse_topk_attention: k_budget is %" PRId64 ": give 1 to 2^31 - 2.", k_budget);
+  return EDGEKIT_OK;
+}
 
 size_t rank_scratch(int64_t cells) { return room<float>(cells) + selection_scratch(cells, cells); }
 
@@ -131,14 +150,8 @@ edgekit_status edgekit_sparse_topk_attention(const edgekit_context *context, con
                                              const float *v_mean, int64_t rows, int64_t cells, int64_t start_pos,
                                              int64_t k_budget, float *out) {
   using namespace edgekit::sparse_topk_attention;
-  const edgekit_status status = edgekit::check_kv_cache("sparse_topk_attention", *cache, rows, start_pos);
+  const edgekit_status status = check(*cache, rows, cells, start_pos, k_budget);
   if (status != EDGEKIT_OK) return status;
-  EDGEKIT_REQUIRE(cells >= 1 && cells < INT32_MAX / cache->heads,
-                  "sparse_topk_attention: the last dimension of scores is %" PRId64
-                  ": give 1 or more, and fewer than 2^31 cells in all heads.",
-                  cells);
-  EDGEKIT_REQUIRE(k_budget >= 1 && k_budget < INT32_MAX,
-                  "sparse_topk_attention: k_budget is %" PRId64 ": give 1 to 2^31 - 2.", k_budget);
   const size_t needed = edgekit_sparse_topk_attention_scratch(context->threads, cache->heads, cells, cache->size);
   EDGEKIT_REQUIRE(context->scratch_size >= needed, "sparse_topk_attention: scratch has %zu bytes, %zu are needed.",
                   context->scratch_size, needed);
@@ -148,6 +161,8 @@ edgekit_status edgekit_sparse_topk_attention(const edgekit_context *context, con
     const Call<decltype(type)> call{*kernels, *cache, q, scores, gates, v_mean, rows, cells, start_pos, k_budget, out};
     run(*context, call);
   };
+  if (const auto done = run_on_gpu(*cache, q, scores, gates, v_mean, rows, cells, start_pos, k_budget, out))
+    return *done;
   switch (cache->dtype) {
     case EDGEKIT_FLOAT32:
       with(float());

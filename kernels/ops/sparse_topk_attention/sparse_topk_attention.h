@@ -6,13 +6,9 @@
 #include <cstdint>
 
 #include "../common/isa.h"
+#include "cells.h"
 
 namespace edgekit::sparse_topk_attention {
-
-// The tokens that cell m of K covers in a row that sees L tokens: from the first edge to the second.
-inline int64_t edge(int64_t cell, int64_t cells, int64_t tokens) {
-  return (2 * cell * tokens + cells) / (2 * cells);  // m * L / K, halves rounded up
-}
 
 // One head of one row. T is the type of the caches.
 template <typename T>
@@ -46,6 +42,15 @@ struct Kernels {
 };
 
 EDGEKIT_KERNEL_TABLE(Kernels);
+
+// What may be asked of the operator, wherever it runs.
+edgekit_status check(const edgekit_kv_cache &cache, int64_t rows, int64_t cells, int64_t start_pos, int64_t k_budget);
+
+// Numbers of the cache that a row which sees so many tokens reads, about.
+inline int64_t row_work(const edgekit_kv_cache &cache, int64_t tokens, int64_t cells, int64_t k_budget) {
+  const int64_t read = cache.heads * tokens * budget(cache.heads, cells, tokens, k_budget) / (cache.heads * cells);
+  return (read > 0 ? read : 1) * cache.size * 2;
+}
 
 size_t rank_scratch(int64_t cells);
 size_t head_scratch(int64_t size);

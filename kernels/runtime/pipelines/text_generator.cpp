@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -13,17 +12,14 @@
 #include <vector>
 
 #include "core/failure.h"
-#include "core/json.h"
 #include "edgekit/generate.h"
 #include "sampling.h"
+#include "text_program.h"
 
 namespace edgekit {
 namespace {
 
-constexpr char kTask[] = "generate_text";
-constexpr char kMethod[] = "extend";
 constexpr char kTokenizerFile[] = "tokenizer.json";
-constexpr int64_t kMost = INT32_MAX;
 
 void check_sampling(const Sampling &sampling) {
   if (sampling.max_tokens < 1)
@@ -31,55 +27,6 @@ void check_sampling(const Sampling &sampling) {
   if (!(sampling.temperature >= 0 && sampling.temperature <= std::numeric_limits<double>::max()))
     throw UsageFailure(format("the temperature is %g: give 0 for the likeliest token, or a number above.",
                               sampling.temperature));
-}
-
-// A function of the public headers failed: its sentence goes on.
-[[noreturn]] void pass_on() {
-  if (last_error_is_usage()) throw UsageFailure(last_error());
-  throw Failure(last_error());
-}
-
-int64_t setting(const JsonPart &pipeline, const char *name, int64_t least) {
-  const int64_t value = pipeline.integer(name, least);
-  if (value > kMost) throw pipeline.wrong(name);
-  return value;
-}
-
-// `none` where it is null.
-int64_t optional_setting(const JsonPart &pipeline, const char *name, int64_t least, int64_t none) {
-  return !pipeline.has(name) ? none : setting(pipeline, name, least);
-}
-
-TextSettings read_settings(const Session &session) {
-  const std::string file = std::string(session.folder()) + "/manifest.json";
-  if (std::strcmp(session.task(), kTask) != 0)
-    throw UsageFailure(format("%s has the task %s, not %s: give the bundle of a language model.", session.folder(),
-                              session.task(), kTask));
-  const Json manifest = Json::parse(session.manifest(), nullptr, false);
-  const JsonPart pipeline = JsonPart(manifest, file).part("pipeline");
-  return {setting(pipeline, "context", 1), setting(pipeline, "chunk", 1), setting(pipeline, "vocabulary", 1),
-          optional_setting(pipeline, "end", 0, -1), optional_setting(pipeline, "k_budget", 1, 0),
-          optional_setting(pipeline, "begin", 0, -1), optional_setting(pipeline, "longest", 1, 0)};
-}
-
-bool is(const TensorSpec &spec, DType dtype, int rank, bool dynamic) {
-  return spec.dtype == dtype && spec.rank == rank && spec.dynamic == dynamic;
-}
-
-// tokens int64 (T), tokens before these int64, rows int64 (R) -> logits float32 (R, vocabulary)
-void check_method(const Session &session, const TextSettings &settings) {
-  const MethodSpec *method = session.find_method(kMethod);
-  const bool several = settings.chunk > 1;
-  const bool fits = method != nullptr && method->input_count == 3 && method->output_count == 1 &&
-                    is(method->inputs[0], DType::int64, 1, several) && is(method->inputs[1], DType::int64, 0, false) &&
-                    is(method->inputs[2], DType::int64, 1, several) &&
-                    is(method->outputs[0], DType::float32, 2, several) &&
-                    method->inputs[0].shape[0] == settings.chunk && method->inputs[2].shape[0] == settings.chunk &&
-                    method->outputs[0].shape[0] == settings.chunk &&
-                    method->outputs[0].shape[1] == settings.vocabulary;
-  if (!fits)
-    throw Failure(format("%s has no method '%s' that fits its manifest's pipeline: export the bundle again.",
-                         session.folder(), kMethod));
 }
 
 // One call at a time, and none while a started text goes on.
@@ -102,16 +49,13 @@ class Claim {
 }  // namespace
 
 struct TextGenerator::Impl {
-  explicit Impl(Session *from) : session(*from), settings(read_settings(session)) {
-    check_method(session, settings);
-    const std::string file = std::string(session.folder()) + "/" + kTokenizerFile;
+  explicit Impl(Session *session) : program(*session), settings(program.settings()) {
+    const std::string file = std::string(session->folder()) + "/" + kTokenizerFile;
     tokenizer = Tokenizer::open(file.c_str());
     if (!tokenizer) pass_on();
     if (tokenizer->size() > settings.vocabulary)
       throw Failure(format("%s has %lld tokens, the program %lld: export it again.", file.c_str(),
                            static_cast<long long>(tokenizer->size()), static_cast<long long>(settings.vocabulary)));
-    // Not filled: pages that no run writes are not taken.
-    output.reset(new float[static_cast<size_t>(settings.chunk) * static_cast<size_t>(settings.vocabulary)]);
   }
 
   ~Impl() {
@@ -148,26 +92,6 @@ struct TextGenerator::Impl {
     return count;
   }
 
-  // Runs the program on at most a chunk; the logits of the last token, or of every one, lie in `output` afterwards.
-  void run(const int64_t *given, size_t count, int64_t position, bool every) {
-    const int64_t shape = static_cast<int64_t>(count), wanted = every ? shape : 1;
-    rows.clear();
-    for (int64_t row = shape - wanted; row < shape; ++row) rows.push_back(row);
-    // The program wants its inputs aligned, which the middle of a prompt need not be.
-    part.assign(given, given + count);
-    alignas(16) int64_t before = position;
-    const int64_t logits_shape[] = {wanted, settings.vocabulary};
-    const Tensor inputs[] = {{part.data(), DType::int64, 1, &shape},
-                             {&before, DType::int64, 0, nullptr},
-                             {rows.data(), DType::int64, 1, &wanted}};
-    const Tensor logits{output.get(), DType::float32, 2, logits_shape};
-    int64_t written = 0;
-    if (!session.run(kMethod, inputs, 3, &logits, 1, &written)) pass_on();
-    if (written != wanted)
-      throw Failure(format("the program gave logits of %lld tokens instead of %lld: export the bundle again.",
-                           static_cast<long long>(written), static_cast<long long>(wanted)));
-  }
-
   void begin(std::vector<int64_t> prompt, const Sampling &sampling) {
     check_sampling(sampling);
     if (prompt.size() >= static_cast<uint64_t>(settings.context))
@@ -182,6 +106,7 @@ struct TextGenerator::Impl {
     tokens.clear();
     prompt_seconds = generated_seconds = 0;
     reason = Reason::none;
+    program.forget_explanation();
     pending = std::move(prompt);
     prompt_tokens = pending.size();
     position = 0;
@@ -198,7 +123,7 @@ struct TextGenerator::Impl {
     const size_t first = is_prompt ? before : 0;
     const size_t count = std::min(pending.size() - first, static_cast<size_t>(settings.chunk));
     const auto start = std::chrono::steady_clock::now();
-    run(pending.data() + first, count, position, false);
+    const float *logits = program.run(pending.data() + first, count, position, false);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     (is_prompt ? prompt_seconds : generated_seconds) += took.count();
     position += static_cast<int64_t>(count);
@@ -206,7 +131,7 @@ struct TextGenerator::Impl {
       goes_on = true;
       return {true, -1, "", 0};
     }
-    return chosen(static_cast<int64_t>(sampler->choose(output.get(), static_cast<size_t>(tokenizer->size()))));
+    return chosen(static_cast<int64_t>(sampler->choose(logits, static_cast<size_t>(tokenizer->size()))));
   }
 
   TextStep ended(Reason why) {
@@ -252,11 +177,9 @@ struct TextGenerator::Impl {
     if (thread.joinable()) thread.join();
   }
 
-  Session &session;
-  TextSettings settings;
+  TextProgram program;
+  const TextSettings &settings;
   TokenizerPointer tokenizer;
-  std::vector<int64_t> part, rows;
-  std::unique_ptr<float[]> output;
 
   // The text that goes on, or was the last to.
   bool goes_on = false;
@@ -325,11 +248,11 @@ bool TextGenerator::logits(const int64_t *tokens, size_t count, int64_t position
     const size_t words = static_cast<size_t>(impl_->settings.vocabulary);
     for (size_t start = 0; start < count; start += chunk) {
       const size_t size = std::min(chunk, count - start);
-      impl_->run(tokens + start, size, position + static_cast<int64_t>(start), every);
+      const float *logits = impl_->program.run(tokens + start, size, position + static_cast<int64_t>(start), every);
       if (every) {
-        std::copy_n(impl_->output.get(), size * words, to + start * words);
+        std::copy_n(logits, size * words, to + start * words);
       } else if (start + size == count) {
-        std::copy_n(impl_->output.get(), words, to);
+        std::copy_n(logits, words, to);
       }
     }
     return true;
@@ -399,6 +322,28 @@ bool TextGenerator::step(TextStep *step) noexcept {
     return true;
   });
 }
+
+const Features *TextGenerator::features() const noexcept { return impl_->program.features(); }
+
+bool TextGenerator::steer(const float *u) noexcept {
+  return guarded([&] {
+    const Claim claim(impl_->busy);
+    impl_->program.steer(u);
+    impl_->goes_on = false;
+    return true;
+  });
+}
+
+bool TextGenerator::explain(bool on) noexcept {
+  return guarded([&] {
+    const Claim claim(impl_->busy);
+    impl_->program.explain(on);
+    impl_->goes_on = false;
+    return true;
+  });
+}
+
+Explanation TextGenerator::explanation() const noexcept { return impl_->program.explanation(); }
 
 void TextGenerator::cancel() noexcept { impl_->cancelled.store(true, std::memory_order_relaxed); }
 

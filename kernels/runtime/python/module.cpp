@@ -9,5 +9,6 @@ NB_MODULE(_native, module) {
   edgekit::bind_series(module);
   edgekit::bind_detect_anomalies(module);
   edgekit::bind_tokenizer(module);
+  edgekit::bind_features(module);
   edgekit::bind_text_generator(module);
 }

@@ -10,6 +10,7 @@ namespace edgekit {
 namespace nb = nanobind;
 
 void bind_detect_anomalies(nb::module_ &module);
+void bind_features(nb::module_ &module);
 void bind_images(nb::module_ &module);
 void bind_segment(nb::module_ &module);
 void bind_series(nb::module_ &module);

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "core/dtype.h"
+#include "edgekit/gpu.h"
 #include "module.h"
 
 namespace edgekit {
@@ -113,6 +114,22 @@ class PythonSession {
   SessionPointer session_;
 };
 
+// (name or "", why none, [(operator, calls, launches)], hand-overs, bytes to the GPU and back)
+using GpuReport = std::tuple<std::string, std::string, std::vector<std::tuple<std::string, int64_t, int64_t>>, int64_t,
+                             int64_t, int64_t>;
+
+GpuReport report_gpu(const Session &session) {
+  edgekit_gpu gpu;
+  edgekit_gpu_counts counts;
+  edgekit_gpu_count(&counts);
+  const bool is_used = session.uses_gpu() && edgekit_gpu_find(&gpu);
+  std::vector<std::tuple<std::string, int64_t, int64_t>> operators;
+  for (int place = 0; place < EDGEKIT_GPU_OPERATORS; ++place)
+    operators.emplace_back(edgekit_gpu_operator(place), counts.calls[place], counts.launches[place]);
+  return {is_used ? gpu.name : "", is_used ? "" : edgekit_gpu_reason(), operators, counts.hand_overs,
+          counts.bytes_to_gpu, counts.bytes_to_cpu};
+}
+
 }  // namespace
 
 void raise_last_error() { raise(last_error_is_usage() ? "UsageError" : "EdgekitError", last_error()); }
@@ -139,6 +156,7 @@ void bind_session(nb::module_ &module) {
            })
       .def("required_scratch",
            [](PythonSession &self, const std::string &name) { return self.get().required_scratch(name.c_str()); })
+      .def("gpu", [](PythonSession &self) { return report_gpu(self.get()); })
       .def("memory", [](PythonSession &self) {
         const Memory memory = self.get().memory();
         return std::make_tuple(memory.program, memory.arena, memory.state, memory.scratch, memory.runtime);

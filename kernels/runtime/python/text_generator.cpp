@@ -3,14 +3,17 @@
 #include "edgekit/generate.h"
 
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <exception>
+#include <optional>
 #include <tuple>
 #include <utility>
 
+#include "features.h"
 #include "tokenizer.h"
 
 namespace edgekit {
@@ -79,6 +82,24 @@ class PythonTextGenerator {
   }
   void cancel() { generator_->cancel(); }
 
+  std::optional<PythonFeatures> features() const {
+    if (generator_->features() == nullptr) return std::nullopt;
+    return PythonFeatures(*generator_->features());
+  }
+  void steer(std::optional<Output> u) {
+    const Features *known = generator_->features();
+    if (u && known != nullptr && u->size() != static_cast<size_t>(known->layer_count() * known->count()))
+      throw nb::value_error("the array has another size than the features");
+    check(generator_->steer(u ? u->data() : nullptr));
+  }
+  void explain(bool on) {
+    check(released([&] { return generator_->explain(on); }));
+  }
+  nb::tuple explanation() const {
+    if (generator_->features() == nullptr) throw nb::value_error("there are no features");
+    return explanation_of(generator_->explanation(), *generator_->features());
+  }
+
   std::tuple<int64_t, double, double, std::string> progress() const {
     const Generation went = generator_->generation();
     return {went.prompt_tokens, went.prompt_seconds, went.generated_seconds, name_of(went.reason)};
@@ -135,6 +156,10 @@ void bind_text_generator(nb::module_ &module) {
       .def_prop_ro("is_running", &PythonTextGenerator::is_running)
       .def("wait", &PythonTextGenerator::wait)
       .def("cancel", &PythonTextGenerator::cancel)
+      .def_prop_ro("features", &PythonTextGenerator::features, nb::keep_alive<0, 1>())
+      .def("steer", &PythonTextGenerator::steer, nb::arg("u").none())
+      .def("explain", &PythonTextGenerator::explain)
+      .def("explanation", &PythonTextGenerator::explanation)
       .def("progress", &PythonTextGenerator::progress)
       .def("tokens", &PythonTextGenerator::tokens)
       .def("text", &PythonTextGenerator::text);

@@ -9,6 +9,8 @@
 
 #include "bench.h"
 #include "core/failure.h"
+#include "memory_timeline.h"
+#include "peaks.h"
 #include "tasks.h"
 
 namespace edgekit {
@@ -44,6 +46,13 @@ void load_quietly(Session &session) {
   if (nowhere >= 0) close(nowhere);
 }
 
+// The cores and the threads on them that were asked for.
+void take_cores(const Request &request) {
+  if (!request.cores.empty() && !set_cores(request.cores.data(), static_cast<int>(request.cores.size())))
+    throw UsageFailure(last_error());
+  if (request.threads && !set_threads(static_cast<int>(*request.threads))) throw UsageFailure(last_error());
+}
+
 void run(int count, char **arguments, HeapCount &counted) {
   const Request request = read_request(count, arguments);
   if (request.verbose) {
@@ -54,15 +63,22 @@ void run(int count, char **arguments, HeapCount &counted) {
       if (level == LogLevel::warning) write_log(user, level, message);
     }, nullptr, LogLevel::warning);
   }
+  if (request.gpu) edgekit_use_gpu(*request.gpu);
+  if (request.peaks) {
+    take_only(request, {});
+    take_cores(request);
+    return run_peaks(request);
+  }
   MemoryParts memory(counted);
+  MemoryTimeline timeline(counted);
   const auto start = std::chrono::steady_clock::now();
   const SessionPointer session = Session::open(request.bundle.c_str());
   if (!session) throw last_error_is_usage() ? UsageFailure(last_error()) : Failure(last_error());
   const std::chrono::duration<double, std::milli> load = std::chrono::steady_clock::now() - start;
-  if (request.threads && !set_threads(static_cast<int>(*request.threads))) throw UsageFailure(last_error());
+  take_cores(request);
   if (request.bench) {
     take_only(request, {"method"});
-    return run_bench(*session, request, load.count(), memory);
+    return run_bench(*session, request, load.count(), memory, timeline);
   }
   if (!request.verbose) load_quietly(*session);
   for (const Task &task : kTasks)

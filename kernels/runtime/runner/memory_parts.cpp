@@ -73,6 +73,8 @@ int64_t status(const char *name) {
 
 }  // namespace
 
+int64_t resident_now() { return status("VmRSS"); }
+
 int64_t peak_memory() {
   // Of this program alone: what getrusage gives counts the process that started it, before it did.
   if (const int64_t peak = status("VmHWM"); peak >= 0) return peak;
@@ -81,7 +83,7 @@ int64_t peak_memory() {
 }
 
 std::optional<Resident> resident_memory() {
-  const int64_t now = status("VmRSS");
+  const int64_t now = resident_now();
   const PageMap pages;
   std::FILE *maps = std::fopen("/proc/self/maps", "r");
   if (now < 0 || !pages.is_readable() || maps == nullptr) {
@@ -102,7 +104,7 @@ std::optional<Resident> resident_memory() {
 
 int64_t MemoryParts::beyond(const Session &session) const {
   const Memory held = session.memory();
-  return count_.heap - static_cast<int64_t>(held.arena + held.state + held.scratch + held.runtime);
+  return count_.heap - static_cast<int64_t>(held.arena + held.state + held.scratch + held.runtime - held.shared);
 }
 
 void MemoryParts::opened(const Session &session) { opened_ = beyond(session); }
@@ -138,15 +140,17 @@ Json MemoryParts::json(const Session &session) const {
   Json after_runs = parts(session, workspace_, inputs_outputs_);
   const std::optional<Resident> resident = resident_memory();
   const int64_t libraries = resident ? resident->libraries : 0;
-  const int64_t run_peak = count_.peak;
+  // What a GPU's driver gave is not the heap's; it is there from the session's opening on.
+  const int64_t shared = static_cast<int64_t>(session.memory().shared);
+  const int64_t load_peak = load_peak_ + shared, run_peak = count_.peak + shared;
   Json found = {{"after_load", after_load_},
                 {"after_runs", std::move(after_runs)},
                 {"heap_peak_load", heap_peak_load_},
                 {"heap_peak_run", count_.heap_peak.load()},
                 {"libraries", nullptr},
-                {"peak_load", libraries + load_peak_},
+                {"peak_load", libraries + load_peak},
                 {"peak_run", libraries + run_peak},
-                {"peak", libraries + std::max(load_peak_, run_peak)},
+                {"peak", libraries + std::max(load_peak, run_peak)},
                 {"resident", nullptr}};
   if (resident) {
     found["libraries"] = resident->libraries;

@@ -1,6 +1,7 @@
 // What a run takes of memory, by part: counted, and what the system says is resident.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -17,6 +18,9 @@ struct Resident {
 
 // Nothing where the system does not tell.
 std::optional<Resident> resident_memory();
+
+// The process's resident memory now in bytes, -1 where the system does not tell.
+int64_t resident_now();
 
 // The process's peak of resident memory in bytes, 0 where the system does not tell.
 int64_t peak_memory();
@@ -35,6 +39,8 @@ class MemoryParts {
   void begin_run(const Session &session);
   void end_run(const Session &session, int64_t inputs_outputs);
 
+  // The most that heap and mapped files held at once so far.
+  int64_t counted_peak() const { return std::max(load_peak_, count_.peak.load()); }
   // After the last run, with no tensors held any more.
   Json json(const Session &session) const;
 

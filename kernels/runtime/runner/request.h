@@ -3,7 +3,10 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "edgekit/gpu.h"
 
 namespace edgekit {
 
@@ -14,9 +17,12 @@ struct Request {
   std::string bundle;
   std::vector<std::string> inputs;
   std::optional<std::string> output, picture, prompt, threshold, method, size, fit;
-  std::optional<int64_t> max_tokens, seed, bench, threads;
+  std::optional<int64_t> max_tokens, seed, bench, warmup, threads;
+  std::optional<edgekit_gpu_use> gpu;
+  std::vector<int> cores;  // of --cpu-mask; none where it was not given
   std::optional<double> temperature;
-  bool force = false, json = false, quiet = false, verbose = false;
+  std::vector<std::pair<std::string, double>> steer;  // features and how far
+  bool explain = false, force = false, json = false, operators = false, peaks = false, quiet = false, verbose = false;
 };
 
 // Reads the arguments; throws UsageFailure. Help and version are printed, and end the process.

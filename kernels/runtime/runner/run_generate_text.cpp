@@ -7,6 +7,7 @@
 
 #include "core/json.h"
 #include "edgekit/generate.h"
+#include "explained.h"
 #include "memory_parts.h"
 #include "output.h"
 #include "tasks.h"
@@ -41,10 +42,11 @@ double rate(int64_t tokens, double seconds) { return seconds > 0 ? static_cast<d
 }  // namespace
 
 void run_generate_text(Session &session, const Request &request) {
-  take_only(request, {"input", "prompt", "max-tokens", "temperature", "seed"});
+  take_only(request, {"input", "prompt", "max-tokens", "temperature", "seed", "explain", "steer"});
   const std::string prompt = prompt_of(request);
   const TextGeneratorPointer generator = TextGenerator::open(&session);
   if (!generator) fail_as_said();
+  const std::vector<Steered> steered = use_features(session, *generator, request);
   Sampling sampling;
   if (request.max_tokens) sampling.max_tokens = *request.max_tokens;
   if (request.temperature) sampling.temperature = *request.temperature;
@@ -62,16 +64,21 @@ void run_generate_text(Session &session, const Request &request) {
   // The first token comes with the prompt.
   const double generated_rate = rate(went.generated_tokens - 1, went.generated_seconds);
   if (request.json) {
-    const Json answer = {{"prompt", prompt},
-                         {"text", std::string(went.text, went.text_size)},
-                         {"reason", name_of(went.reason)},
-                         {"prompt_tokens", went.prompt_tokens},
-                         {"generated_tokens", went.generated_tokens},
-                         {"prompt_tokens_per_s", prompt_rate},
-                         {"generated_tokens_per_s", generated_rate},
-                         {"peak_memory_bytes", peak_memory()}};
+    Json answer = {{"prompt", prompt},
+                   {"text", std::string(went.text, went.text_size)},
+                   {"reason", name_of(went.reason)},
+                   {"prompt_tokens", went.prompt_tokens},
+                   {"generated_tokens", went.generated_tokens},
+                   {"prompt_tokens_per_s", prompt_rate},
+                   {"generated_tokens_per_s", generated_rate},
+                   {"peak_memory_bytes", peak_memory()}};
+    if (request.explain || !steered.empty()) answer["explanation"] = explanation_json(*generator, steered);
     std::printf("%s\n", answer.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
-  } else if (!request.quiet) {
+  } else {
+    if (!steered.empty()) print_steering(*generator->features(), steered);
+    if (request.explain) print_explanation(*generator);
+  }
+  if (!request.json && !request.quiet) {
     std::printf("\nprompt: %lld tokens, %.0f tokens/s; generated: %lld tokens (%s), %.0f tokens/s; peak memory of this "
                 "process: %.1f MB.\n",
                 static_cast<long long>(went.prompt_tokens), prompt_rate, static_cast<long long>(went.generated_tokens),

@@ -76,9 +76,7 @@ edgekit_status sparse_topk_attention(int threads, const Numbers &numbers, const 
                                        numbers.at(5), numbers.at(6), numbers.at(7), outputs[0].as<float>());
 }
 
-// the weights' sizes in the struct's order, rows, start_pos; q, k, v, the weights in the schema's order and the state
-// to scores, gates, v_mean and the state
-edgekit_status sea_estimate(int threads, const Numbers &numbers, const Tensors &inputs, Tensors &outputs) {
+edgekit_sea_weights make_weights(const Numbers &numbers, const Tensors &tensors, size_t first) {
   edgekit_sea_weights w{};
   w.heads = numbers.at(0);
   w.size = numbers.at(1);
@@ -89,8 +87,15 @@ edgekit_status sea_estimate(int threads, const Numbers &numbers, const Tensors &
   w.capacity = numbers.at(6);
   const edgekit::SeaWeightTable table(w);
   for (size_t index = 0; index < edgekit::kSeaWeights; ++index)
-    if (index != edgekit::kMapStart) w.*table.weights[index].numbers = inputs.at(3 + index).as<float>();
-  w.map_start = inputs.at(3 + edgekit::kMapStart).as<int64_t>();
+    if (index != edgekit::kMapStart) w.*table.weights[index].numbers = tensors.at(first + index).as<float>();
+  w.map_start = tensors.at(first + edgekit::kMapStart).as<int64_t>();
+  return w;
+}
+
+// the weights' sizes in the struct's order, rows, start_pos; q, k, v, the weights in the schema's order and the state
+// to scores, gates, v_mean and the state
+edgekit_status sea_estimate(int threads, const Numbers &numbers, const Tensors &inputs, Tensors &outputs) {
+  const edgekit_sea_weights w = make_weights(numbers, inputs, 3);
   const int64_t rows = numbers.at(7);
   for (const int64_t size : {w.cells, int64_t{2}, w.size})
     outputs.emplace_back(static_cast<size_t>(w.heads * rows * size) * 4);
@@ -104,6 +109,23 @@ edgekit_status sea_estimate(int threads, const Numbers &numbers, const Tensors &
   return edgekit_sea_estimate(&call.context, &w, &state, inputs[0].as<float>(), inputs[1].as<float>(),
                               inputs[2].as<float>(), rows, numbers.at(8), outputs[0].as<float>(),
                               outputs[1].as<float>(), outputs[2].as<float>());
+}
+
+// the weights' sizes in the struct's order, the cache's numbers, start_pos, k_budget; q, k, v, the weights in the
+// schema's order, the state and the cache's tensors to out, the state and the cache's tensors
+edgekit_status sea_step(int threads, const Numbers &numbers, const Tensors &inputs, Tensors &outputs) {
+  const edgekit_sea_weights w = make_weights(numbers, inputs, 3);
+  outputs.emplace_back(inputs.at(0).size());
+  for (size_t index = 3 + edgekit::kSeaWeights; index < inputs.size(); ++index) {
+    outputs.emplace_back(inputs[index].size());
+    std::memcpy(outputs.back().as(), inputs[index].as(), inputs[index].size());
+  }
+  const edgekit_sea_state state{outputs.at(1).as<float>(), outputs.at(2).as<float>(), outputs.at(3).as<float>(),
+                                outputs.at(4).as<float>(), outputs.at(5).as<float>()};
+  const edgekit_kv_cache cache = make_cache({numbers.begin() + 7, numbers.end()}, outputs, 6);
+  Call call(threads, edgekit_sea_step_scratch(threads, &w));
+  return edgekit_sea_step(&call.context, &w, &state, &cache, inputs[0].as<float>(), inputs[1].as<float>(),
+                          inputs[2].as<float>(), numbers.at(11), numbers.at(12), outputs[0].as<float>());
 }
 
 // rows, columns, entries, batch, n; crow, col, val, x to y
@@ -136,6 +158,7 @@ constexpr Operator kOperators[] = {
     {"csr_matmul", csr_matmul},
     {"kv_append", kv_append},
     {"sea_estimate", sea_estimate},
+    {"sea_step", sea_step},
     {"sparse_topk", sparse_topk},
     {"sparse_topk_attention", sparse_topk_attention},
 };

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from edgekit.kernels import reference
+from edgekit.kernels import reference, selection
 from edgekit.kernels.sea import token_cells
-from edgekit.models.sea_opt import selection
 from edgekit.models.sea_opt.attention import DenseAttention, masked_attention
 from edgekit.models.sea_opt.config import OPTConfig
 

@@ -14,6 +14,7 @@ from edgekit.cli.options import (
     checkpoint_option,
     json_option,
     kv_types_option,
+    name_value_pairs,
     seed_option,
     variant_option,
     verbosity_options,
@@ -43,6 +44,13 @@ if TYPE_CHECKING:
 @kv_types_option
 @click.option("--pictures", type=PATH, metavar="DIR", help="Draw scores and what the model learned into this folder.")
 @click.option("--markdown", is_flag=True, help="Print Markdown tables, for a document.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the evaluation, such as device=cuda; `edgekit list settings` shows them.",
+)
 @seed_option
 @json_option
 @verbosity_options
@@ -55,6 +63,7 @@ def command(
     kv_types: tuple[KV, ...],
     pictures: Path | None,
     markdown: bool,
+    settings: tuple[str, ...],
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -72,10 +81,13 @@ def command(
     is_bundle = Path(subject).is_dir()
     if is_bundle and (checkpoint or variant or recipes or kv_types):
         raise UsageError("a bundle has its checkpoint, variant and recipe in it: leave these options out.")
+    if is_bundle and settings:
+        raise UsageError("a bundle runs as it was exported: leave --set out.")
     if kv_types and not recipes:
         raise UsageError("--kv belongs to the bundles that --recipe asks for: give a --recipe, or leave it out.")
     if not is_bundle:
         find_model(subject)
+    pairs = name_value_pairs(settings)
 
     from edgekit.export.recipes import choose_recipe, find_recipe
     from edgekit.models.tasks import EvaluateRequest
@@ -118,7 +130,7 @@ def command(
             return made
 
         evaluation = entry.evaluate(
-            EvaluateRequest(data, checkpoint, variant, session, sessions, pictures, seed, progress)
+            EvaluateRequest(data, checkpoint, variant, session, sessions, pictures, seed, progress, pairs)
         )
     if as_json:
         details = evaluation.details.rows if evaluation.details else []

@@ -142,11 +142,13 @@ def command(
     elif memory_budget is not None and (keep_fp32 or samples or observer):
         raise UsageError("--keep-fp32, --samples and --observer belong to one recipe: name it beside --memory-budget.")
 
+    from edgekit.devices.gpu_work import gpu_text
     from edgekit.export.budget import NothingFitsError, Search
     from edgekit.export.differences import differences
     from edgekit.export.formats import find_format
     from edgekit.export.mixed import kept_modules
     from edgekit.export.pipeline import FAST_SHARE, STAGES, bundle_name, check_request, export
+    from edgekit.export.program_results import estimate_of
     from edgekit.export.sensitivity import Measuring, check_rounds
     from edgekit.models.model import Request
     from edgekit.report import bundle_row, print_attempts, print_bundles, print_differences, print_json, print_table
@@ -254,11 +256,13 @@ def command(
                     f"left to portable ones: {_undelegated(bundle)}."
                 )
             bundles.append(bundle)
+    estimates = [estimate_of(bundle, profile) for bundle in bundles]
     compared = [one.to_dict() for group in _by_model(bundles) for one in differences(group)]
     tried = {name: [attempt.to_dict() for attempt in several] for name, several in attempts.items()}
     if as_json:
         made = [bundle_row(bundle) for bundle in bundles]
-        for row, bundle in zip(made, bundles, strict=True):
+        for row, bundle, estimated in zip(made, bundles, estimates, strict=True):
+            row |= {"estimated": estimated}
             row |= {"mixture": mixtures[bundle.name].to_dict()} if bundle.name in mixtures else {}
         several = {"differences": compared} if compared else {}
         print_json({"bundles": made} | ({"attempts": tried} if tried else {}) | several)
@@ -266,7 +270,10 @@ def command(
     for searched in attempts.values():
         assert memory_budget is not None
         print_attempts(searched, memory_budget)
-    print_bundles(bundles)
+    print_bundles(bundles, estimates)
+    parts = [bundle.manifest["gpu"] for bundle in bundles if "gpu" in bundle.manifest]
+    for line in dict.fromkeys(gpu_text(profile.name, part) for part in parts):
+        print(line)
     for name, mixture in mixtures.items():
         print(f"{name}, {mixture.text()}.")
     if compared:

@@ -25,6 +25,7 @@ def command(bundle: Path, memory: bool, picture: Path | None, device: str | None
         _show_timeline(bundle, picture, device, as_json)
         return
     from edgekit.bundle import Bundle
+    from edgekit.devices.gpu_work import gpu_text
     from edgekit.report import (
         bytes_text,
         fast_share,
@@ -56,6 +57,11 @@ def command(bundle: Path, memory: bool, picture: Path | None, device: str | None
         print(f"weights {numbers['weights']}, computed in {numbers['activations']}{_calibration(numbers)}")
         if numbers["keep_fp32"] or numbers["kept_by_model"]:
             print(f"in fp32: {_kept(numbers)}")
+    if explain := manifest["pipeline"].get("explain"):  # only with a dictionary
+        layers = ", ".join(map(str, explain["layers"]))
+        print(f"features: {explain['features']} of each of layers {layers}; `edgekit explain show {bundle}` lists them")
+        for one in explain.get("steering", ()):
+            print(f"steered for good: {one['layer']}:{one['feature']} by KL {one['kl']:g} (alpha {one['alpha']:.3g})")
     print(f"task {manifest['pipeline']['name']}, seed {manifest['seed']}, made with {made_with}")
 
     program = opened.program
@@ -84,6 +90,8 @@ def command(bundle: Path, memory: bool, picture: Path | None, device: str | None
         print(f"Kernels needed from the runtime: {', '.join(program.operators) or 'none'}")
     else:
         _print_operators(manifest["programs"][0])
+    if gpu := manifest.get("gpu"):  # only where a device has one, and the program an operator for it
+        print(gpu_text(manifest["device"], gpu))
 
     print_table(("memory", "size", "at the peak"), memory_rows(manifest["memory"]), right=(2,))
     accuracy = manifest["accuracy"]
@@ -127,20 +135,13 @@ def _kept(numbers: dict[str, Any]) -> str:
 def _show_timeline(bundle: Path, picture: Path | None, device: str | None, as_json: bool) -> None:
     from edgekit.bundle import Bundle
     from edgekit.devices.profile import load_profile
-    from edgekit.errors import UsageError
-    from edgekit.export.program_file import read_program
-    from edgekit.export.timeline import PARTS, timeline
+    from edgekit.export.timeline import PARTS, bundle_timeline
     from edgekit.memory_pictures import draw_timeline
     from edgekit.report import print_json, print_timeline
 
     opened = Bundle.open(bundle)
-    manifest = opened.manifest
-    if opened.program.format != "pte":
-        raise UsageError(f"{bundle} is a .{opened.program.format}: what lives when is known of .pte alone.")
-    profile = load_profile(device or manifest["device"])
-    program = read_program((opened.path / opened.program.file).read_bytes())
-    share = manifest["programs"][0].get("share_packed_weights", False)
-    steps = [step.to_dict() for step in timeline(program, profile, manifest["memory"].get("state", 0), share)]
+    profile = load_profile(device or opened.manifest["device"])
+    steps = [step.to_dict() for step in bundle_timeline(opened, profile)]
     if picture is not None:
         draw_timeline(steps, PARTS, picture, f"{opened.path.name}, memory of each step on {profile.title}")
     if as_json:

@@ -99,6 +99,7 @@ def _recipes() -> Listing:
 def _settings() -> Listing:
     from dataclasses import asdict
 
+    from edgekit.models.snmf import options
     from edgekit.models.zoo import zoo
 
     values: list[dict[str, Any]] = [
@@ -107,6 +108,7 @@ def _settings() -> Listing:
         for command, settings in entry.settings().items()
         for setting in settings
     ]
+    values += [{"model": "sea-opt", "command": "explain fit", **asdict(one)} for one in options.list_settings()]
     rows = [tuple(str(value) for value in row.values()) for row in values]
     headers = ("model", "command", "setting", "its value", "default", "what it does")
     return headers, rows, (), f"export {values[0]['model']} --device jetson --set NAME=VALUE", values

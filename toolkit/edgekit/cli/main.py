@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import sys
 from collections.abc import Sequence
@@ -10,41 +9,36 @@ from collections.abc import Sequence
 import click
 
 from edgekit import __version__
-from edgekit.errors import EdgekitError, GateError, UsageError, unknown_name
+from edgekit.cli.lazy import LazyGroup
+from edgekit.errors import EdgekitError, GateError, UsageError
 
 #: Commands and what `--help` says of them; nothing is imported for that.
 COMMANDS = {
     "export": "Quantize, export, verify and pack models for a device.",
-    "sweep": "Export by every recipe and measure each bundle on this machine.",
     "run": "Run a bundle on a file.",
     "verify": "Check a bundle's files, and its answers against the eager model's.",
     "inspect": "Show what is inside a bundle.",
+    "profile": "Measure bundles where they will run: on a board by ssh or adb, in an emulator, here.",
+    "report": "Draw results as one HTML page.",
+    "compare": "Compare two bundles or files of results, with limits for CI.",
+    "sweep": "Export by every recipe, for every device, and measure each bundle.",
     "quantize": "Measure what a recipe costs a model, block by block.",
     "evaluate": "Measure a model's or a bundle's task metrics on labelled data.",
     "train": "Train a model of the zoo.",
+    "explain": "Fit and show the features by which a language model is explained and steered.",
     "list": "List models, devices, recipes, or settings.",
+    "devices": "Measure this machine's peaks, and calibrate estimates.",
     "doctor": "Check what is installed, and say how to mend it.",
 }
 
 
-class _Commands(click.Group):
-    """Loads a command's module when it is asked for, so that `--help` is quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            raise unknown_name("command", cmd_name, COMMANDS, "edgekit --help")
-        command: click.Command = importlib.import_module(f"edgekit.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands_by_name=COMMANDS,
+    package="edgekit.cli.",
+    called="edgekit",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="edgekit")
 def cli() -> None:
     """Take a trained model to a small machine.
@@ -66,6 +60,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         cli.main(list(arguments), prog_name="edgekit", standalone_mode=False)
     except click.UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # of click from 8.2 on: a group without a command
+            click.echo(error.format_message(), err=True)
+            return UsageError.exit_code
         command = error.ctx.command_path if error.ctx is not None else "edgekit"
         message = error.format_message().rstrip(".")
         click.echo(f"edgekit: error: {message[:1].lower()}{message[1:]}: `{command} --help` shows how.", err=True)
@@ -81,7 +78,8 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
-        kept = " A training goes on where it was with the same command." if "train" in arguments[:1] else ""
+        resumed = list(arguments[:1]) == ["train"] or list(arguments[:2]) == ["explain", "fit"]
+        kept = " It goes on from its last kept state, beside the output, with the same command." if resumed else ""
         click.echo(f"edgekit: interrupted; nothing half-written was left.{kept}", err=True)
         return 130
     except MemoryError:

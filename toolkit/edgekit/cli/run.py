@@ -54,6 +54,8 @@ class RunRequest:
     attention: Path | None = None
     layer: int | None = None
     head: int | None = None
+    explain: bool = False
+    steer: tuple[str, ...] = ()
     force: bool = False
     as_json: bool = False
     quiet: bool = False
@@ -105,14 +107,20 @@ class RunRequest:
     type=PATH,
     metavar="FILE|DIR",
     help="Anomalies: every row's answer (.csv, .json). Objects: the mask (.png), the list (.csv, .json), or a folder "
-    "for both and the overlay. Tensors: .npz.",
+    "for both and the overlay. Tensors: .npz. Texts that are explained: a result for `edgekit report`, added to a "
+    ".jsonl file.",
 )
 @click.option(
     "--threshold",
     metavar="NAME|X",
     help="Alarm above this score, or the fitted threshold of that name; objects: above this logit.",
 )
-@click.option("--picture", type=PATH, metavar="FILE.png", help="Draw scores and alarms, or the image with its objects.")
+@click.option(
+    "--picture",
+    type=PATH,
+    metavar="FILE.png",
+    help="Draw scores and alarms, the image with its objects, or a text's features.",
+)
 @click.option("--size", type=frame_size, metavar="HxW", help="Objects: which of the bundle's frame sizes.")
 @click.option(
     "--fit",
@@ -134,6 +142,16 @@ class RunRequest:
 )
 @click.option("--layer", type=click.IntRange(min=1), metavar="N", help="Of --attention, from 1; default: 1.")
 @click.option("--head", type=click.IntRange(min=1), metavar="N", help="Of --attention, from 1; default: 1.")
+@click.option(
+    "--explain", is_flag=True, help="Text: show which features each token has; --picture FILE.png draws them."
+)
+@click.option(
+    "--steer",
+    multiple=True,
+    metavar="FEATURE=KL",
+    help="Text: more of a feature (12, or 4:12 for one of layer 4) for so many nats of KL, with a minus sign less of "
+    "it; repeatable.",
+)
 @force_option
 @json_option
 @verbosity_options
@@ -152,6 +170,8 @@ def command(
     attention: Path | None,
     layer: int | None,
     head: int | None,
+    explain: bool,
+    steer: tuple[str, ...],
     force: bool,
     as_json: bool,
     quiet: bool,
@@ -160,8 +180,8 @@ def command(
 
     Anomaly detection takes a series (rows by channels, .csv or .npy) and gives each row's score and alarm with the
     channels ranked by their share in it. Segmentation takes images and gives a mask and a list of objects each. A
-    language model takes a prompt (--prompt, or a .txt file) and goes on with it. A bundle of your own module takes one
-    .npy file per input.
+    language model takes a prompt (--prompt, or a .txt file) and goes on with it; one with features shows them
+    (--explain) and is steered by them (--steer). A bundle of your own module takes one .npy file per input.
     """
     from edgekit.bundle import Bundle
     from edgekit.errors import EdgekitError
@@ -180,6 +200,8 @@ def command(
         attention,
         layer,
         head,
+        explain,
+        steer,
         force,
         as_json,
         quiet,
@@ -187,7 +209,8 @@ def command(
     for path in (output, picture, attention):
         if path is not None:
             check_writable(path)
-            if not path.is_dir():
+            # Results are added to what is there.
+            if not path.is_dir() and not (explain and path is output):
                 request.check_free(path)
     opened = Bundle.open(bundle)
     task = str(opened.manifest["pipeline"].get("name"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from edgekit.bundle import Bundle
+from edgekit.cli import run_explain
 from edgekit.cli.run import RunRequest
 from edgekit.errors import UsageError
 from edgekit.files import read_text
@@ -18,14 +19,19 @@ MAX_TOKENS = 100
 
 
 def run(bundle: Bundle, request: RunRequest) -> None:
-    """Streams the text; then prints speed and memory."""
-    request.take("inputs", "prompt", "max_tokens", "temperature", "seed", "attention", "layer", "head")
+    """Streams the text; then prints its explanation, where it was asked for, speed and memory."""
+    request.take(
+        *("inputs", "prompt", "max_tokens", "temperature", "seed", "attention", "layer", "head"),
+        *("explain", "steer", "picture", "output"),
+    )
+    run_explain.check(request)
     if request.attention is None and (request.layer or request.head):
         raise UsageError("--layer and --head choose what --attention draws: give it a FILE.png.")
     if request.attention is not None:
         _check_maps(bundle, request)
     prompt = _prompt(request)
     generator = TextGenerator(open_session(bundle))
+    run_explain.prepare(generator, request)
     went = Generation()
     pieces = generator.generate(
         prompt, request.max_tokens or MAX_TOKENS, request.temperature or 0.0, request.seed or 0, went
@@ -41,15 +47,34 @@ def run(bundle: Bundle, request: RunRequest) -> None:
         # Also where it is interrupted: the next line is not the text's.
         if not request.as_json:
             print(flush=True)
+    explanation = run_explain.explained(generator) if request.explain else None
+    if explanation is not None:
+        run_explain.write(bundle, request, prompt, went, explanation)
     if request.attention is not None:
         _draw(generator, generator.encode(prompt), went.tokens, request)
     if request.as_json:
-        print_json({"prompt": prompt, "text": went.text, "reason": went.reason, **measures(bundle, went)})
-    elif not request.quiet:
-        print(f"\n{_summary(bundle, went)}")
-        if request.attention is not None:
-            print(f"Written: {request.attention}")
-        print(f"Next: edgekit evaluate {bundle.path} --data TEXT.txt")
+        more = {} if explanation is None else {"explanation": explanation}
+        print_json({"prompt": prompt, "text": went.text, "reason": went.reason, **measures(bundle, went), **more})
+        return
+    if explanation is not None:
+        run_explain.print_explanation(explanation, went.prompt_tokens)
+    if not request.quiet:
+        print()
+        if generator.steered:
+            print(run_explain.steering_text(generator))
+        print(_summary(bundle, went))
+        for path in (request.picture, request.output, request.attention):
+            if path is not None:
+                print(f"Written: {path}")
+        print(f"Next: {_next(bundle, request)}")
+
+
+def _next(bundle: Bundle, request: RunRequest) -> str:
+    if request.output is not None:
+        return f"edgekit report {request.output} -o report.html"
+    if request.explain:
+        return f"edgekit explain show {bundle.path}"
+    return f"edgekit evaluate {bundle.path} --data TEXT.txt"
 
 
 def _prompt(request: RunRequest) -> str:

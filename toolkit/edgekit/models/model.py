@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -23,6 +23,16 @@ Observer = Literal["histogram", "extremes", "percentile"]
 StateForm = Literal["buffers", "tensors", "standard"]
 #: Kinds of layers whose weights recipes round.
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
+#: A layer of a module that a recipe may have rounded, to its weight as the program has it, in float32.
+WeightOf = Callable[[nn.Module], Tensor]
+
+
+@runtime_checkable
+class FollowsWeights(Protocol):
+    """A module with numbers that are computed from weights which recipes round."""
+
+    def follow_weights(self, weight_of: WeightOf) -> None:
+        """Computes them anew; called after the rounding, maybe more than once."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ _KINDS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "float": (float, "a number"),
     "str": (str, "text"),
     "bool": (_truth, "true or false"),
+    "str | None": (lambda text: None if text.lower() == "none" else text, "text or none"),
     "int | None": (lambda text: None if text.lower() == "none" else int(text), "a whole number or none"),
     "tuple[int, int]": (_size, "a size, height x width, such as 256x320"),
 }
@@ -51,8 +52,8 @@ class Setting:
     meaning: str
 
 
-#: Where the model can be trained on a GPU.
-DEVICE = Setting("device", "text", "cuda where there is one, else cpu", "torch's name of the device to train on.")
+#: Where a GPU can do the work.
+DEVICE = Setting("device", "text", "cuda where there is one, else cpu", "torch's name of the device that computes.")
 
 
 def describe_settings(kind: type, leave_out: Iterable[str] = ()) -> list[Setting]:
@@ -117,11 +118,11 @@ def read_settings(given: Mapping[str, str], known: Mapping[str, str]) -> dict[st
     return values
 
 
-def refuse_settings(given: Mapping[str, str], model: str) -> None:
-    """For a model that has no settings at export.
+def refuse_settings(given: Mapping[str, str], model: str, when: str = "export") -> None:
+    """For a model that has no settings at export, or at whatever else.
 
     Raises:
         UsageError: there are some.
     """
     if given:
-        raise UsageError(f"{model} has no setting {next(iter(given))!r} at export: leave --set out.")
+        raise UsageError(f"{model} has no setting {next(iter(given))!r} at {when}: leave --set out.")

@@ -1,7 +1,7 @@
 """What `edgekit train` and `edgekit evaluate` ask of a model's package.
 
 A package of the zoo has a module `train` with `train_entities(TrainRequest)` and a module `evaluation` with
-`evaluate(EvaluateRequest)`; `train`, and `model` for the export, say with `list_settings()` what `--set` takes.
+`evaluate(EvaluateRequest)`; both, and `model` for the export, say with `list_settings()` what `--set` takes.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class EvaluateRequest:
         pictures: a folder for pictures, or None.
         seed: for everything random.
         progress: told of every step.
+        settings: the model's own settings by name, as text.
     """
 
     data: Path
@@ -73,6 +74,7 @@ class EvaluateRequest:
     pictures: Path | None
     seed: int
     progress: Progress
+    settings: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class ZooEntry:
 
     def settings(self) -> dict[str, list[Setting]]:
         """What `--set` takes, by command."""
-        modules = {"export": "model", "train": "train"}
+        modules = {"export": "model", "train": "train", "evaluate": "evaluation"}
         return {
             command: importlib.import_module(f"{self.package}.{module}").list_settings()
             for command, module in modules.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from edgekit_runtime import _native
 from edgekit_runtime.errors import UsageError
+from edgekit_runtime.explain import Explanation, Features, Steered
 from edgekit_runtime.session import Session
 from edgekit_runtime.tensors import Array
 from edgekit_runtime.tokenizer import Tokenizer, utf8
@@ -78,6 +79,11 @@ class TextGenerator:
     Args:
         session: of a bundle with this pipeline.
 
+    Attributes:
+        features: what the model thinks of; None where the bundle has no features.
+        steered: what texts are steered by, what the program has for good first; without it () while they are not, or by
+            an array.
+
     Raises:
         UsageError: the bundle is for another task.
         EdgekitError: the bundle's tokenizer or settings do not fit.
@@ -97,9 +103,17 @@ class TextGenerator:
             longest or None,
         )
         self.tokenizer = Tokenizer.of(self._native.tokenizer, self.settings.begin)
+        native = self._native.features
+        self.features: Features | None = None if native is None else Features(native)
+        self.steered: tuple[Steered, ...] = self._built_in
+        self._explains = False
         self._current: Generation | None = None
         # A started text may ask for the interpreter to call `take`: it ends before the interpreter does.
         weakref.finalize(self, _end, self._native)
+
+    @property
+    def _built_in(self) -> tuple[Steered, ...]:
+        return () if self.features is None else self.features.built_in
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a prompt, behind the one that begins every text where there is one.
@@ -111,6 +125,7 @@ class TextGenerator:
 
     def logits(self, tokens: list[int], position: int, every: bool = False) -> Array:
         """What the program gives for the next tokens: logits (V,) after the last one, or (T, V) after every one.
+        They are steered and explained as texts are.
 
         Args:
             tokens: any number, from `position` on; position 0 begins a new text.
@@ -125,6 +140,63 @@ class TextGenerator:
         self._native.logits(tokens, position, every, found)
         self._current = None
         return found
+
+    def steer(self, amounts: Mapping[str, float] | Array | None) -> None:
+        """Makes the texts to come, and what `logits` is given, more or less of some features. Ends a text on its way.
+
+        Args:
+            amounts: KL in nats by the feature's name, such as {"4:12": 0.1}; see `Features.steering`. Or coefficients
+                (L, k) float32 that are added to every token. None for no more.
+
+        Raises:
+            UsageError: the bundle has no features, one does not exist, or its KL is beyond what was calibrated; or a
+                started text is not at its end.
+        """
+        u: Array | None = None
+        steered: tuple[Steered, ...] = ()
+        if isinstance(amounts, Mapping):
+            u, steered = self._known_features().steering(amounts)
+        elif amounts is not None:
+            known = self._known_features()
+            u = np.ascontiguousarray(amounts, np.float32)
+            if u.shape != (len(known.layers), known.count):
+                raise UsageError(f"u is {u.shape}: give one number for each of {len(known.layers)} x {known.count}.")
+        self._native.steer(u)
+        self.steered, self._current = self._built_in + steered, None
+
+    @property
+    def explain(self) -> bool:
+        """Whether the features of every token are found, for `explanation`. Turning it on or off ends a text on its
+        way; the program's method for it is loaded when it is first wanted.
+
+        Raises:
+            UsageError: the bundle has no features, or a started text is not at its end.
+        """
+        return self._explains
+
+    @explain.setter
+    def explain(self, on: bool) -> None:
+        if on != self._explains:
+            self._native.explain(on)
+            self._explains, self._current = on, None
+
+    def explanation(self) -> Explanation:
+        """What the tokens of the last text were about, as far as it went; of no tokens where it was not explained.
+
+        Raises:
+            UsageError: the bundle has no features, or a started text is not at its end.
+        """
+        known = self._known_features()
+        if self.is_running:
+            raise UsageError("a text is being generated: wait for its end, or cancel it.")
+        position, tokens, features, values, unexplained = self._native.explanation()
+        return Explanation(tokens, features, values, unexplained, known, position)
+
+    def _known_features(self) -> Features:
+        if self.features is None:
+            self._native.explain(True)  # says what to do
+        assert self.features is not None
+        return self.features
 
     def generate(
         self,

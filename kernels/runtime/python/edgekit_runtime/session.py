@@ -37,6 +37,26 @@ class Memory(NamedTuple):
     runtime: int
 
 
+class Gpu(NamedTuple):
+    """Operators on an NVIDIA GPU: what went on in this process so far.
+
+    Attributes:
+        name: the GPU that this session's operators go to where that pays; None if there is none.
+        reason: why there is none, in some words; None if there is one, or none was looked for.
+        launches: of kernels, by operator.
+        hand_overs: how often the CPU waited for the GPU.
+        bytes_to_gpu: copied to it.
+        bytes_to_cpu: copied back.
+    """
+
+    name: str | None
+    reason: str | None
+    launches: dict[str, int]
+    hand_overs: int
+    bytes_to_gpu: int
+    bytes_to_cpu: int
+
+
 #: Operators that ExecuTorch has in its own Python package only, by namespace: the module that registers them.
 _ELSEWHERE = {"llama": "executorch.extension.llm.custom_ops.custom_ops"}
 
@@ -146,6 +166,13 @@ class Session:
     def memory(self) -> Memory:
         """Bytes that are held now."""
         return Memory(*self._native.memory())
+
+    @property
+    def gpu(self) -> Gpu:
+        """The GPU that operators go to. EDGEKIT_GPU=0 in the environment keeps them from it, 1 sends all."""
+        name, reason, operators, *counts = self._native.gpu()
+        launches = {operator: launched for operator, _, launched in operators}
+        return Gpu(name or None, reason or None, launches, *counts)
 
     def required_scratch(self, method: str) -> int:
         """Bytes that a method's operators needed in its largest call so far."""

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.files import replacing
+from edgekit.models.tensor_file import HEADER, read_tensor_file, write_tensor_file
 
 from .config import VARIANTS, RPCANetConfig, find_config
 from .module import RPCANet
@@ -59,8 +57,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.module.state_dict().items()}
     config = checkpoint.module.config.to_dict()
     header = {"format": FORMAT, "variant": checkpoint.variant, "config": config, "training": checkpoint.training}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"edgekit": json.dumps(header, sort_keys=True)})
+    write_tensor_file(path, tensors, header)
 
 
 def load_checkpoint(path: Path, variant: str | None = None) -> Checkpoint:
@@ -110,18 +107,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise EdgekitError(
-            f"the checkpoint {path} is cut short or not a safetensors file ({error}): copy it again."
-        ) from error
-    if "edgekit" not in metadata:
+    tensors, metadata = read_tensor_file(path, "the checkpoint", "copy it again")
+    if HEADER not in metadata:
         return tensors, None
     try:
-        header = json.loads(metadata["edgekit"])
+        header = json.loads(metadata[HEADER])
         if header["format"] != FORMAT or not isinstance(header["training"], dict):
             raise ValueError(header["format"])
     except (KeyError, TypeError, ValueError) as error:

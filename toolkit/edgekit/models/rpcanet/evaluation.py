@@ -11,6 +11,7 @@ import torch
 
 from edgekit.errors import EdgekitError
 from edgekit.models.model import Request
+from edgekit.models.settings import Setting, refuse_settings
 from edgekit.models.tasks import EvaluateRequest, Evaluation, ResultTable
 from edgekit.pictures import draw_overlay
 from edgekit.pipelines.segment_stages import measure_stages
@@ -52,6 +53,11 @@ DRAWN, MEASURED = 4, 16
 Answer = Callable[[Map], Map]
 
 
+def list_settings() -> list[Setting]:
+    """None: what `--set` takes at evaluation."""
+    return []
+
+
 def evaluate(request: EvaluateRequest) -> Evaluation:
     """A model (eager, and bundles of it) or one bundle on the test part of the data.
 
@@ -59,6 +65,7 @@ def evaluate(request: EvaluateRequest) -> Evaluation:
         UsageError: the data has no pairs or no test part, or the variant does not ship.
         EdgekitError: the checkpoint or a picture does not fit, or no mask has an object.
     """
+    refuse_settings(request.settings, "rpcanet", "evaluation")
     dataset = load_dataset(request.data)
     pairs = dataset.part("test")
     if request.session is not None:

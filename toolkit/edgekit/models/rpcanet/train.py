@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from edgekit.errors import UsageError
 from edgekit.files import write_text
 from edgekit.models.settings import DEVICE, Setting, describe_settings, read_settings, settable
 from edgekit.models.tasks import TrainRequest
+from edgekit.models.torch_device import torch_device
 
 from .card import card_text
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -70,11 +69,7 @@ def train_entities(request: TrainRequest) -> list[Path]:
 
 def _settings(request: TrainRequest) -> tuple[TrainingOptions, str]:
     values = read_settings(request.settings, SETTINGS)
-    device = values.pop("device", "cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--set device: torch has no device {device!r} here: leave it out, or take cpu.") from error
+    device = torch_device(values.pop("device", None))
     if request.epochs is not None:
         values["epochs"] = request.epochs
     return TrainingOptions(seed=request.seed, **values), device

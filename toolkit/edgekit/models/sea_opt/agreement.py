@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from edgekit.errors import EdgekitError
+from edgekit.kernels.selection import cell_counts, chosen_cells, rows_seen
 
 from .opt import OPT
 from .program import AttentionMaps, DeviceOPT, Reset
-from .selection import cell_counts, chosen_cells, rows_seen
 
 #: Tokens that the device's module is given at once.
 CHUNK = 128

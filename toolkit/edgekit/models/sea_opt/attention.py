@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from edgekit.kernels import ops
+from edgekit.kernels import ops, sea_attention
 from edgekit.kernels.sea import token_cells
+from edgekit.kernels.selection import chosen_cells, rows_seen
 
 from .config import OPTConfig, SEAConfig
 from .estimator import Estimate, SEAEstimator
-from .selection import chosen_cells, rows_seen
 from .state import LayerState, Traced
 
 #: Rows whose scores of all tokens are held at once.
@@ -98,8 +98,22 @@ class SEAAttention(DenseAttention):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor | None]:
         estimate = self.estimator(q, k, v)
+        if by_operators(q.device):
+            return chosen_attention(q, k, v, estimate, self.k_budget), estimate.scores
         chosen = chosen_cells(estimate.scores, self.k_budget)
         return mixed(masked_attention(q, k, v, chosen), estimate), estimate.scores
+
+    def step(self, hidden: Tensor, state: LayerState, start_pos: int) -> Tensor:
+        """See `DenseAttention.step`; what is captured for a device, or traced, is three operators."""
+        if state.trace is not None or not by_operators(hidden.device):
+            return super().step(hidden, state, start_pos)
+        assert state.weights is not None
+        q, k, v = (heads[0] for heads in self._project(hidden[None]))
+        cache = [
+            tensor for tensor in (state.k_cache, state.v_cache, state.k_scale, state.v_scale) if tensor is not None
+        ]
+        context = sea_attention(q, k, v, state.weights, self.k_budget, start_pos, cache, state.estimator)
+        return self._merge(context[None])[0]
 
     def _attend_next(self, q: Tensor, k: Tensor, v: Tensor, state: LayerState, start_pos: int) -> Tensor:
         assert state.weights is not None
@@ -109,6 +123,30 @@ class SEAAttention(DenseAttention):
             state.trace.append(Traced(q, k, scores))
         caches, scales = (state.k_cache, state.v_cache), (state.k_scale, state.v_scale)
         return ops.sparse_topk_attention(q, *caches, scores, gates, v_mean, start_pos, self.k_budget, *scales)
+
+
+def by_operators(device: torch.device) -> bool:
+    """Whether whole sequences go through edgekit's operators, with gradients: elsewhere than on a CPU, where blocks of
+    masked scores are the eager reference that programs are compared with."""
+    return device.type != "cpu"
+
+
+def chosen_attention(q: Tensor, k: Tensor, v: Tensor, estimate: Estimate, k_budget: int) -> Tensor:
+    """`mixed` attention to the tokens that the estimate chooses, by the operator: no mask of tokens is made.
+
+    Args:
+        q, k, v: (N, H, T, d), q scaled.
+        estimate: of the same rows.
+        k_budget: tokens a head and row, on average.
+
+    Returns:
+        (N, H, T, d).
+    """
+    scores, gates, v_mean = (part.contiguous() for part in estimate)
+    contexts = [
+        ops.sparse_topk_attention(q[n], k[n], v[n], scores[n], gates[n], v_mean[n], 0, k_budget) for n in range(len(q))
+    ]
+    return torch.stack(contexts)
 
 
 def mixed(attention: Tensor, estimate: Estimate) -> Tensor:

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from edgekit.errors import EdgekitError
-from edgekit.files import replacing
+from edgekit.models.tensor_file import HEADER, read_tensor_file, write_tensor_file
 from edgekit.tokenizer import Tokenizer
 
 from .config import OPTConfig, SEAConfig
@@ -59,9 +57,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "tokenizer": checkpoint.tokenizer.to_json() if checkpoint.tokenizer else None,
         "training": checkpoint.training,
     }
-    # One entry only: safetensors writes several in any order.
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"edgekit": json.dumps(header, sort_keys=True)})
+    write_tensor_file(path, tensors, header)
 
 
 def load_checkpoint(source: Path) -> Checkpoint:
@@ -88,16 +84,10 @@ def load_checkpoint(source: Path) -> Checkpoint:
 
 
 def _load_file(path: Path) -> Checkpoint:
+    halves, metadata = read_tensor_file(path, "the checkpoint", "copy or train it again")
+    tensors = {name: halves.pop(name).float() for name in list(halves)}
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise EdgekitError(
-            f"the checkpoint {path} is cut short or not a safetensors file ({error}): copy or train it again."
-        ) from error
-    try:
-        header = json.loads(metadata["edgekit"])
+        header = json.loads(metadata[HEADER])
         if header["format"] != FORMAT:
             raise ValueError(header["format"])
         config = OPTConfig.from_dict(header["opt"])

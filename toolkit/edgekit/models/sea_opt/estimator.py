@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekit.kernels.sea import SeaState, SeaWeights, banded_map, upsampling_matrix
+from edgekit.kernels.selection import rows_seen
 
 from .config import CHANNELS_PER_HEAD, CONV_DILATION, CONV_HISTORY, CONV_TAPS, SEAConfig
-from .selection import rows_seen
 
 #: Added to every feature, and to the denominator's sum of them, by performer-pytorch (MIT).
 FEATURE_FLOOR, SUM_FLOOR = 1e-3, 1e-6
@@ -99,7 +99,8 @@ class SEAEstimator(nn.Module):
         conv1, conv2, mix = (self.convolution(place) for place in (0, 2, 5))
         layers = [encoder, norm, gates, decoder, row_norm, conv1, conv2]
         pairs: list[Any] = [(layer.weight, layer.bias) for layer in layers]
-        pairs += [(mix.weight.flatten(1), mix.bias), banded_map(self.config.width, self.config.cells)]
+        means = (tensor.to(projection.device) for tensor in banded_map(self.config.width, self.config.cells))
+        pairs += [(mix.weight.flatten(1), mix.bias), means]
         pairs += [(score_norm.weight, score_norm.bias)]
         features = projection * projection.shape[1] ** -0.25
         tensors = [features, self.v_eye_learned_causal[0, 0], *(tensor for pair in pairs for tensor in pair)]
@@ -107,9 +108,10 @@ class SEAEstimator(nn.Module):
 
     def new_state(self) -> SeaState:
         """The operator's state before the first token."""
-        features, size = self.performer.projection_matrix.shape
+        projection = self.performer.projection_matrix
+        features, size = projection.shape
         heads = self.convolution(5).out_channels
-        return SeaState.zeros(heads, size, features, self.config.width)
+        return SeaState.zeros(heads, size, features, self.config.width, projection.device)
 
     def convolution(self, place: int) -> nn.Conv2d:
         """The convolution at a place of the authors' chain: 0, 2 or 5."""

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.models.settings import DEVICE, Setting, read_settings
 from edgekit.models.shipped import shipped_or
 from edgekit.models.tasks import EvaluateRequest, Evaluation, Progress, ResultTable
+from edgekit.models.torch_device import torch_device
 from edgekit_runtime import Session
 from edgekit_runtime.generate import TextGenerator
 
@@ -37,17 +39,23 @@ FEW_WORDS = 1000
 BUDGETS = (16, 32, 64)
 
 
+def list_settings() -> list[Setting]:
+    """What `--set` takes at evaluation."""
+    return [DEVICE]
+
+
 def evaluate(request: EvaluateRequest) -> Evaluation:
     """A checkpoint on the test part of the data, and bundles of it; or a bundle.
 
     Raises:
-        UsageError: there is no text, the variant is another, or pictures are asked for.
+        UsageError: there is no text, the variant is another, a setting does not fit, or pictures are asked for.
         EdgekitError: the checkpoint does not fit.
     """
     if request.pictures is not None:
         raise UsageError(
             "evaluate draws no pictures of sea-opt: leave --pictures out, see `edgekit run BUNDLE --attention`."
         )
+    device = torch_device(read_settings(request.settings, {"device": "str"}).get("device"))
     corpus = load_corpus(request.data)
     if request.session is not None:
         rows = [_bundle_row("bundle", request.session, corpus.test, None, request.progress)]
@@ -59,8 +67,10 @@ def evaluate(request: EvaluateRequest) -> Evaluation:
     name = str(checkpoint.training.get("stage", "eager"))
     count = window_count(checkpoint, corpus.test)
     request.progress.start("evaluate", count, "windows")
+    checkpoint.module.to(device)
     rows = result_rows(name, checkpoint, corpus.test, lambda done: request.progress.step("perplexity", done))
     request.progress.done()
+    checkpoint.module.to("cpu")  # from where it is exported
     model = SEAOPTModel(checkpoint, text=corpus.test, seed=request.seed)
     context = checkpoint.module.config.max_position_embeddings
     for recipe, session in request.sessions(model).items():

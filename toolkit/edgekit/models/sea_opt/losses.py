@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from edgekit.kernels.selection import cell_bounds, rows_seen
+
 from .attention import ROWS, Attended
 from .opt import OPT, DecoderLayer
-from .selection import cell_bounds, rows_seen
 
 #: Weights of Kullback-Leibler divergences of attention, next to mean squared errors; of hidden states, answers, task.
 ATTENTION_KL, HIDDEN, ANSWERS, TASK = 0.1, 5.0, 0.2, 0.1

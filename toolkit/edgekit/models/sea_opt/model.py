@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import sha256_of
+from edgekit.models.features.bundle_file import FEATURES_FILE, features_json
+from edgekit.models.features.explain_graph import Explain
 from edgekit.models.kv import KV, KVS
 from edgekit.models.metrics import Drop, Metric, Predict, TaskMetrics
 from edgekit.models.model import RUN_PARTS, Method, Model, Request, StateForm, Variation, custom_variant
@@ -20,20 +22,23 @@ from edgekit.models.settings import Setting, describe_settings, read_settings, s
 from edgekit.models.shipped import shipped_or
 from edgekit_runtime import generate
 from edgekit_runtime.generate import TextSettings
-from edgekit_runtime.tensors import MethodSpec, TensorSpec
 
 from .agreement import cell_agreement
 from .checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from .config import VARIANTS
 from .data import load_corpus, token_stream
+from .explained import load_explained
+from .methods import program_methods
 from .opt import OPT
 from .perplexity import chunked_likelihood, likelihood, windows
-from .program import AttentionMaps, DeviceOPT, Extend, Reset, by_token
+from .program import ExplainedExtend, Extend
 from .state import ModelState
-from .stateless import NextToken
+from .whole import WholeExplained
 
 #: What verification feeds: a whole chunk, a ragged one of so many tokens, and so many single ones.
 RAGGED, SINGLE = 37, 6
+#: How many of so many tokens' features verification compares.
+CLEAR, CLEAR_FROM = 8, 64
 #: Down to how many tokens a memory budget may take the context, and chunks that it may take.
 LEAST_CONTEXT, SMALLER_CHUNKS = 256, (64, 32, 16)
 #: Tokens that are predicted for the quick task metric at export; `evaluate` takes the whole test part.
@@ -51,11 +56,17 @@ class ExportSettings:
         context: tokens that the bundle has room for, T_max; None for the longest that the model was trained for.
         chunk: most tokens of a prompt that are taken at once.
         attention_maps: also export what `edgekit run --attention` draws from.
+        dictionary: a file of `edgekit explain fit`, or "shipped": the bundle then says which features tokens have.
+        shown: features that are given of a token and tapped layer, the strongest.
+        steer: features that are added for good, LAYER:FEATURE=KL,..., with a KL below 0 taken away.
     """
 
     context: int | None = None
     chunk: int = 128
     attention_maps: bool = False
+    dictionary: str | None = None
+    shown: int = 5
+    steer: str | None = None
 
 
 def load(request: Request) -> SEAOPTModel:
@@ -70,7 +81,7 @@ def load(request: Request) -> SEAOPTModel:
         digest = sha256_of(path) if path.is_file() else None
     name = custom_variant(request.checkpoint, VARIANTS)
     model = SEAOPTModel(checkpoint, settings, _text(request), request.seed, digest, name)
-    if request.variant is not None and model.variant.removesuffix("-dense") != request.variant:
+    if request.variant is not None and request.variant not in (model.shape, model.variant):
         raise UsageError(f"the checkpoint is of variant {model.variant!r}, not {request.variant!r}: leave it out.")
     return model
 
@@ -123,6 +134,8 @@ class SEAOPTModel(Model):
         self.seed = seed
         self.checkpoint_sha256 = checkpoint_sha256
         self.name_of_shape = name_of_shape
+        self.explained = load_explained(settings.dictionary, settings.shown, settings.steer, checkpoint.module)
+        self._reference = checkpoint.module if self.explained is None else self.explained.steered(checkpoint.module)
         self._written = torch.zeros(0, dtype=torch.int64)
         longest = self.reference.config.max_position_embeddings
         self.context = longest if settings.context is None else settings.context
@@ -135,14 +148,26 @@ class SEAOPTModel(Model):
             raise UsageError("--set attention_maps: the checkpoint has dense attention, which has no maps to draw.")
 
     @property
-    def variant(self) -> str:
+    def shape(self) -> str:
+        """The variant's name without what was made of it."""
         opt = self.reference.config
-        name = next((name for name, known in VARIANTS.items() if known == opt), self.name_of_shape)
-        return name if self.reference.sea is not None else f"{name}-dense"
+        return next((name for name, known in VARIANTS.items() if known == opt), self.name_of_shape)
+
+    @property
+    def variant(self) -> str:
+        name = self.shape if self.reference.sea is not None else f"{self.shape}-dense"
+        return f"{name}-steered" if self.explained is not None and self.explained.steering else name
 
     @property
     def reference(self) -> OPT:
-        return self.checkpoint.module
+        return self._reference
+
+    @property
+    def keep_fp32(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What explains: the taps, and the solvers of `Explain`."""
+        if self.explained is None:
+            return ()
+        return ("device.taps" if self.form == "buffers" else "taps", "solvers")
 
     @property
     def device_module(self) -> nn.Module:
@@ -163,38 +188,16 @@ class SEAOPTModel(Model):
         return other
 
     def methods(self, kv: KV = "fp32") -> list[Method]:
-        opt, chunk = self.reference.config, self.chunk
-        several = self.form == "buffers"
-        tokens = TensorSpec("tokens", (chunk,), "int64", "token ids", dynamic=several)
-        position = TensorSpec("position", (), "int64", "tokens before these")
-        rows = TensorSpec("rows", (chunk,), "int64", "of tokens after which the next is asked for", dynamic=several)
-        logits = TensorSpec("logits", (chunk, opt.vocab_size), "float32", "logits", dynamic=several)
-        samples = torch.arange(chunk) % opt.vocab_size, torch.tensor(0), torch.arange(chunk)
-        whole = _WholeSequence(self.reference)
-        extend = MethodSpec("extend", (tokens, position, rows), (logits,))
-        if self.form != "buffers":
-            step = NextToken(self.reference, self.context, kv, self.form)
-            states = tuple(
-                TensorSpec(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-                for name, tensor in step.states.items()
-            )
-            return [Method(extend, samples, step, whole, states)]
-        device = DeviceOPT(self.reference, self.context, kv)
-        length = TensorSpec("length", (), "int64", "tokens")
-        methods = [
-            Method(extend, samples, Extend(device), whole),
-            Method(MethodSpec("reset", (), (length,)), (), Reset(device), Reset(device)),
-        ]
-        if self.settings.attention_maps and self.reference.sea is not None:
-            heads, layers = opt.num_attention_heads, opt.num_hidden_layers
-            cells = self.reference.sea.cells
-            outputs = [
-                TensorSpec(name, (chunk, layers, heads, size), "float32", "by token, layer and head", dynamic=True)
-                for name, size in (("scores", cells), ("q", opt.head_size), ("k", opt.head_size))
-            ]
-            spec = MethodSpec("attention_maps", (tokens, position), tuple(outputs))
-            methods.append(Method(spec, samples[:2], AttentionMaps(device), _WholeMaps(self.reference)))
-        return methods
+        return program_methods(
+            self.checkpoint.module,
+            self.reference,
+            self.form,
+            self.context,
+            self.chunk,
+            kv,
+            self.settings.attention_maps,
+            self.explained,
+        )
 
     def blocks(self) -> list[str]:
         """The words, the attention and the two linear layers of every decoder layer, and the head."""
@@ -214,17 +217,19 @@ class SEAOPTModel(Model):
         by_name = {method.spec.name: method for method in methods}
         lengths = [self.chunk, min(RAGGED, self.chunk - 1), *[1] * SINGLE] if self.chunk > 1 else [1] * RAGGED
         tokens = self._tokens(min(sum(lengths), self.context))
-        start = 0
+        start, extend = 0, by_name["extend"]
         for length in lengths:
             part = tokens[start : start + length]
             if len(part) > 0:
                 rows = torch.unique(torch.tensor([0, len(part) // 2, len(part) - 1]))
-                yield by_name["extend"], (part, torch.tensor(start), rows)
+                yield extend, (part, torch.tensor(start), rows, *self._steering(0))
             start += length
         if "reset" in by_name:
             yield by_name["reset"], ()
         first = tokens[: min(5, self.chunk)]
-        yield by_name["extend"], (first, torch.tensor(0), torch.arange(len(first)))
+        yield extend, (first, torch.tensor(0), torch.arange(len(first)), *self._steering(1))
+        if "explain" in by_name:
+            yield by_name["explain"], (self._clear_taps(tokens[:CLEAR_FROM], by_name["explain"].samples[0]),)
         if "attention_maps" in by_name:
             yield by_name["reset"], ()
             for start in range(0, min(2 * self.chunk, len(tokens)), self.chunk):
@@ -237,7 +242,10 @@ class SEAOPTModel(Model):
 
         def logits(part: Tensor, start: int) -> Tensor:
             assert predict is not None
-            return torch.from_numpy(predict("extend", (part.numpy(), np.array(start), np.arange(len(part))))[0])
+            steering = [tensor.numpy() for tensor in self._steering(0)]
+            return torch.from_numpy(
+                predict("extend", (part.numpy(), np.array(start), np.arange(len(part)), *steering))[0]
+            )
 
         if predict is None:
             found = likelihood(self.reference, tokens, self.context)
@@ -253,7 +261,8 @@ class SEAOPTModel(Model):
         """Share of the cells that SEA's estimator chooses in the eager model, over rows that have a choice."""
         extend = methods[0].module
         tokens = self._tokens(min(METRIC_TOKENS, self.context))
-        if self.reference.sea is None or not isinstance(extend, Extend) or len(tokens) <= self.reference.sea.k_budget:
+        sea = self.reference.sea
+        if sea is None or not isinstance(extend, (Extend, ExplainedExtend)) or len(tokens) <= sea.k_budget:
             return None
         return Metric("selected-cell agreement", cell_agreement(extend.device, self.reference, tokens).overlap)
 
@@ -276,16 +285,38 @@ class SEAOPTModel(Model):
             begin=self.tokenizer.begin,
             longest=opt.max_position_embeddings,
         )
-        return {"name": generate.NAME, **settings.to_dict()}
+        explain = {} if self.explained is None else {"explain": self.explained.to_dict()}
+        return {"name": generate.NAME, **settings.to_dict(), **explain}
 
     def files(self) -> Mapping[str, bytes]:
-        return {generate.TOKENIZER_FILE: self.tokenizer.to_json().encode()}
+        files = {generate.TOKENIZER_FILE: self.tokenizer.to_json().encode()}
+        return files if self.explained is None else files | {FEATURES_FILE: features_json(self.explained.dictionary)}
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {
             "checkpoint_sha256": self.checkpoint_sha256,
             "trained_on": self.checkpoint.training.get("data"),
         }
+
+    def _steering(self, share: float) -> tuple[Tensor, ...]:
+        """What `extend` takes beside tokens: of each layer's first feature a share of its mean; nothing without."""
+        if self.explained is None:
+            return ()
+        dictionary = self.explained.dictionary
+        steering = torch.zeros(len(dictionary.layers), dictionary.count)
+        steering[:, 0] = torch.tensor([share * layer.features[0].mean for layer in dictionary.layers])
+        return (steering,)
+
+    def _clear_taps(self, tokens: Tensor, samples: Tensor) -> Tensor:
+        """Taps of the eager model at the tokens where it is clearest which features they have: rounding may exchange
+        others, as it may any order."""
+        assert self.explained is not None
+        dictionary, rows = self.explained.dictionary, torch.arange(0)
+        with torch.no_grad():
+            whole = WholeExplained(self.reference, dictionary)
+            _, taps = whole(tokens, torch.tensor(0), rows, *self._steering(0))
+            gaps = Explain(dictionary, self.explained.shown).clearness(taps)
+        return taps[gaps.topk(min(CLEAR, len(samples), len(gaps))).indices]
 
     @property
     def _source(self) -> str:
@@ -297,10 +328,12 @@ class SEAOPTModel(Model):
             generator = torch.Generator().manual_seed(self.seed)
             first = self.tokenizer.end if self.tokenizer.begin is None else self.tokenizer.begin
             tokens = torch.tensor([first or 0])
-            state: ModelState = self.reference.new_state(self.context)
+            # Not as it may be steered: what that costs shows on the text that it writes without.
+            writer = self.checkpoint.module
+            state: ModelState = writer.new_state(self.context)
             with torch.no_grad():
                 while len(tokens) < count:
-                    logits = self.reference.extend(tokens[-1:], state)[-1, : self.tokenizer.size]
+                    logits = writer.extend(tokens[-1:], state)[-1, : self.tokenizer.size]
                     tokens = torch.cat([tokens, torch.multinomial(logits.softmax(0), 1, generator=generator)])
             self._written = tokens
         return self._written[:count]
@@ -318,36 +351,3 @@ class SEAOPTModel(Model):
         if len(tokens) < 2:
             raise EdgekitError("the data has fewer than two tokens: give more text.")
         return tokens
-
-
-class _WholeSequence(nn.Module):
-    """Answers a program's calls with the whole sequence so far, computed at once, by the form without a state."""
-
-    def __init__(self, opt: OPT) -> None:
-        super().__init__()
-        self.opt = opt
-        self._before = torch.zeros(0, dtype=torch.int64)
-
-    def forward(self, tokens: Tensor, position: Tensor, rows: Tensor) -> Tensor:
-        logits: Tensor = self.opt(self._extended(tokens, position)[None])[0]
-        return logits[int(position) + rows]
-
-    def _extended(self, tokens: Tensor, position: Tensor) -> Tensor:
-        self._before = torch.cat([self._before[: int(position)], tokens])
-        return self._before
-
-
-class _WholeMaps(_WholeSequence):
-    """The same for `AttentionMaps`."""
-
-    def forward(self, tokens: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        decoder = self.opt.decoder
-        hidden = decoder.embed(self._extended(tokens, position)[None])
-        found = []
-        for layer in decoder.layers:
-            hidden, attended = layer(hidden)
-            assert attended.scores is not None
-            parts = (attended.scores, attended.q, attended.k)
-            found.append([part[0, :, int(position) :] for part in parts])
-        scores, q, k = (by_token(list(parts)) for parts in zip(*found, strict=True))
-        return scores, q, k

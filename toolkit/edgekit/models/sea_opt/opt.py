@@ -7,7 +7,7 @@ layers' 1024 and back. The head is the word embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from .state import LayerState, ModelState
 
 #: Standard deviation of new weights.
 INITIAL_DEVIATION = 0.02
+#: What may stand in for a feed-forward layer's second linear layer; see `DecoderLayer.finish`.
+SecondLinear = Callable[[nn.Module, Tensor], Tensor]
 
 
 class OPT(nn.Module):
@@ -53,6 +55,10 @@ class OPT(nn.Module):
         for layer in self.decoder.layers:
             hidden, _ = layer(hidden)
         return self.decoder.logits(self.decoder.last(hidden))
+
+    def second_linears(self) -> dict[int, nn.Linear]:
+        """fc2 of every decoder layer, by its number from 1."""
+        return {number: layer.fc2 for number, layer in enumerate(self.decoder.layers, 1)}
 
     def set_k_budget(self, k_budget: int) -> None:
         """How many tokens a head and row attends to from now on; nothing for dense attention."""
@@ -166,12 +172,12 @@ class DecoderLayer(nn.Module):
     def forward(self, hidden: Tensor) -> tuple[Tensor, Attended]:
         """The layer's hidden states, and what its attention did."""
         attended = self.self_attn(self.self_attn_layer_norm(hidden) if self.before else hidden)
-        return self._finish(hidden, attended.output), attended
+        return self.finish(hidden, attended.output), attended
 
-    def step(self, hidden: Tensor, state: LayerState, start_pos: int) -> Tensor:
-        """The next rows (T, D) of one sequence; changes the state."""
+    def step(self, hidden: Tensor, state: LayerState, start_pos: int, second: SecondLinear | None = None) -> Tensor:
+        """The next rows (T, D) of one sequence; changes the state. `second` is for `finish`."""
         output = self.self_attn.step(self.self_attn_layer_norm(hidden) if self.before else hidden, state, start_pos)
-        return self._finish(hidden, output)
+        return self.finish(hidden, output, second)
 
     def new_state(self, capacity: int, kv: KV = "fp32") -> LayerState:
         """The state before the first token, with room for `capacity`; only SEA's attention takes another `kv`."""
@@ -182,11 +188,18 @@ class DecoderLayer(nn.Module):
             state.weights, state.estimator = attention.estimator.folded(), attention.estimator.new_state()
         return state
 
-    def _finish(self, hidden: Tensor, attention: Tensor) -> Tensor:
+    def finish(self, hidden: Tensor, attention: Tensor, second: SecondLinear | None = None) -> Tensor:
+        """The layer's hidden states, of those before it and what its attention gives.
+
+        Args:
+            hidden, attention: (..., D).
+            second: is called with fc2 and what that takes (..., ffn_dim), and gives what comes in its place.
+        """
         hidden = hidden + self._dropped(attention)
         hidden = hidden if self.before else self.self_attn_layer_norm(hidden)
         inner = torch.relu(self.fc1(self.final_layer_norm(hidden) if self.before else hidden))
-        hidden = hidden + self._dropped(self.fc2(inner))
+        change = self.fc2(inner) if second is None else second(self.fc2, inner)
+        hidden = hidden + self._dropped(change)
         return hidden if self.before else self.final_layer_norm(hidden)
 
     def _dropped(self, change: Tensor) -> Tensor:

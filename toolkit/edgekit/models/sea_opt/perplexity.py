@@ -76,7 +76,7 @@ def likelihood(
         raise EdgekitError("the text has fewer than two tokens: nothing to predict.")
     pairs = windows(tokens, context)
     device = module.decoder.embed_tokens.weight.device
-    if module.sea is not None and device.type == "cpu":
+    if module.sea is not None:
         return _stepwise(module, pairs, on_window)
     together = max(1, MAX_LOGITS // (context * module.config.vocab_size))
     total, count = 0.0, 0
@@ -120,12 +120,16 @@ def chunked_likelihood(
 def _stepwise(module: OPT, pairs: Sequence[tuple[Tensor, Tensor]], on_window: Callable[[int], None]) -> Likelihood:
     """With a state: SEA's operators are several times as fast as its masks of all tokens."""
     state = module.new_state()
+    device = module.decoder.embed_tokens.weight.device
+    # A GPU is busy with many tokens only.
+    chunk = CHUNK if device.type == "cpu" else max(CHUNK, MAX_LOGITS // module.config.vocab_size)
 
     def logits(part: Tensor, start: int) -> Tensor:
         state.length = start  # what lies behind it is not read
         return module.extend(part, state)
 
-    return chunked_likelihood(pairs, CHUNK, logits, on_window)
+    on_device = [(inputs.to(device), targets.to(device)) for inputs, targets in pairs]
+    return chunked_likelihood(on_device, chunk, logits, on_window)
 
 
 def program_likelihood(

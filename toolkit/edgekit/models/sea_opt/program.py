@@ -7,12 +7,17 @@ the memory of the weights twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from edgekit.kernels import ops
 from edgekit.kernels.sea import SeaState, SeaWeights
+from edgekit.models.features.dictionary import Dictionary
+from edgekit.models.features.taps import Taps
 from edgekit.models.kv import KV
+from edgekit.models.model import WeightOf
 
 from .attention import DenseAttention, SEAAttention
 from .config import POSITION_OFFSET
@@ -32,9 +37,18 @@ class DeviceOPT(nn.Module):
         trained: in eval mode, without gradients.
         capacity: tokens that there is room for, T_max.
         kv: how the KV cache is stored; dense attention takes fp32 only.
+        dictionary: of the layers to tap; None for none.
+        constant: coefficients (k,) by layer, from 1, that steer for good.
     """
 
-    def __init__(self, trained: OPT, capacity: int, kv: KV = "fp32") -> None:
+    def __init__(
+        self,
+        trained: OPT,
+        capacity: int,
+        kv: KV = "fp32",
+        dictionary: Dictionary | None = None,
+        constant: Mapping[int, Tensor] | None = None,
+    ) -> None:
         super().__init__()
         with torch.device("meta"):
             self.opt = OPT(trained.config, trained.sea).eval().requires_grad_(False)
@@ -53,12 +67,22 @@ class DeviceOPT(nn.Module):
                 layer.self_attn = _CachedAttention.of(layer.self_attn)
                 state = LayerState(_by_token(state.k_cache), _by_token(state.v_cache))
             self.states.append(_StateBuffers(state))
+        self.taps = None if dictionary is None else Taps(dictionary, self.opt.second_linears(), constant)
 
-    def hidden(self, tokens: Tensor, position: Tensor, traces: list[list[Traced]] | None = None) -> Tensor:
+    def hidden(
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        traces: list[list[Traced]] | None = None,
+        steering: Tensor | None = None,
+        taps: list[Tensor] | None = None,
+    ) -> Tensor:
         """Hidden states (T, D) of the next tokens (T,) int64, the first of which has a position () int64.
 
         Args:
             traces: a list per layer that gets what its attention did.
+            steering: (L, k) float32, where layers are tapped.
+            taps: then gets (T, k + 1) a tapped layer.
         """
         start = position.item()
         torch._check(start >= 0)
@@ -68,8 +92,16 @@ class DeviceOPT(nn.Module):
         for place, layer in enumerate(decoder.layers):
             buffers: _StateBuffers = self.states[place]  # type: ignore[assignment]
             state = buffers.state(None if traces is None else traces[place])
-            hidden = layer.step(hidden, state, start)  # type: ignore[arg-type]
+            second = None
+            if self.taps is not None and steering is not None and taps is not None:
+                second = self.taps.at(place + 1, steering, taps)
+            hidden = layer.step(hidden, state, start, second)  # type: ignore[arg-type]
         return hidden
+
+    def follow_weights(self, weight_of: WeightOf) -> None:
+        """See `FollowsWeights`."""
+        if self.taps is not None:
+            self.taps.follow_all(self.opt.second_linears(), weight_of)
 
 
 class Extend(nn.Module):
@@ -84,6 +116,19 @@ class Extend(nn.Module):
         hidden = self.device.hidden(tokens, position).index_select(0, rows)
         logits: Tensor = self.device.head(self.device.opt.decoder.last(hidden))
         return logits
+
+
+class ExplainedExtend(nn.Module):
+    """As `Extend`, and takes steering (L, k) float32; gives the taps (T, L, k + 1) float32 of its tokens too."""
+
+    def __init__(self, device: DeviceOPT) -> None:
+        super().__init__()
+        self.device = device
+
+    def forward(self, tokens: Tensor, position: Tensor, rows: Tensor, steering: Tensor) -> tuple[Tensor, Tensor]:
+        taps: list[Tensor] = []
+        hidden = self.device.hidden(tokens, position, steering=steering, taps=taps).index_select(0, rows)
+        return self.device.head(self.device.opt.decoder.last(hidden)), torch.stack(taps, 1)
 
 
 class Reset(nn.Module):

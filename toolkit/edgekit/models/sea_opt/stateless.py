@@ -7,20 +7,24 @@ order of time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekit.kernels import stateless
 from edgekit.kernels.sea import HISTORY, SeaState, SeaWeights, token_cells, upsampling_matrix
+from edgekit.kernels.selection import cell_counts
+from edgekit.models.features.dictionary import Dictionary
+from edgekit.models.features.taps import Taps
 from edgekit.models.kv import KV
-from edgekit.models.model import StateForm
+from edgekit.models.model import StateForm, WeightOf
 
 from .attention import DenseAttention, SEAAttention
 from .config import CONV_DILATION, POSITION_OFFSET
 from .estimator import FEATURE_FLOOR, SUM_FLOOR
-from .opt import OPT, DecoderLayer
-from .selection import cell_counts
+from .opt import OPT, DecoderLayer, SecondLinear
 from .state import LayerState
 
 #: A layer's caches, the scales of int8 ones among them.
@@ -36,12 +40,22 @@ class NextToken(nn.Module):
         capacity: tokens that there is room for, T_max.
         kv: how the KV cache is stored; with edgekit's operators only another than fp32.
         form: "tensors" or "standard".
+        dictionary, constant: see `program.DeviceOPT`; with one it takes steering (L, k) float32 before the states, and
+            gives taps (1, L, k + 1) float32 before them.
 
     Attributes:
         states: the first states, zeros, by name: in the order in which `forward` takes and gives them.
     """
 
-    def __init__(self, trained: OPT, capacity: int, kv: KV, form: StateForm) -> None:
+    def __init__(
+        self,
+        trained: OPT,
+        capacity: int,
+        kv: KV,
+        form: StateForm,
+        dictionary: Dictionary | None = None,
+        constant: Mapping[int, Tensor] | None = None,
+    ) -> None:
         super().__init__()
         with torch.device("meta"):
             self.opt = OPT(trained.config, trained.sea).eval().requires_grad_(False)
@@ -58,25 +72,40 @@ class NextToken(nn.Module):
             tensors = _tensors(state)
             self._fields.append(list(tensors))
             self.states |= {f"layer{index}.{name}": tensor for name, tensor in tensors.items()}
+        self.taps = None if dictionary is None else Taps(dictionary, self.opt.second_linears(), constant)
 
-    def forward(self, tokens: Tensor, position: Tensor, rows: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, tokens: Tensor, position: Tensor, rows: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         decoder = self.opt.decoder
         hidden = decoder.embed_at(tokens, (position + POSITION_OFFSET)[None])
-        left, changed = list(states), []
-        for layer, fields in zip(decoder.layers, self._fields, strict=True):
+        left, changed, taps = list(others), [], list[Tensor]()
+        steering = None if self.taps is None else left.pop(0)
+        for number, (layer, fields) in enumerate(zip(decoder.layers, self._fields, strict=True), 1):
             state = dict(zip(fields, left, strict=False))
             left = left[len(fields) :]
-            hidden, new = _next(layer, hidden, position, state)
+            second = None
+            if self.taps is not None and steering is not None:
+                second = self.taps.at(number, steering, taps)
+            hidden, new = _next(layer, hidden, position, state, second)
             changed += [new[name] for name in fields]
-        return decoder.logits(decoder.last(hidden.index_select(0, rows))), *changed
+        logits = decoder.logits(decoder.last(hidden.index_select(0, rows)))
+        return (logits, *changed) if steering is None else (logits, torch.stack(taps, 1), *changed)
+
+    def follow_weights(self, weight_of: WeightOf) -> None:
+        """See `FollowsWeights`."""
+        if self.taps is not None:
+            self.taps.follow_all(self.opt.second_linears(), weight_of)
 
 
 def _next(
-    layer: DecoderLayer, hidden: Tensor, position: Tensor, state: dict[str, Tensor]
+    layer: DecoderLayer,
+    hidden: Tensor,
+    position: Tensor,
+    state: dict[str, Tensor],
+    second: SecondLinear | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     attention: _OperatorAttention | _StandardAttention = layer.self_attn  # type: ignore[assignment]
     output, new = attention.next(layer.self_attn_layer_norm(hidden) if layer.before else hidden, position, state)
-    return layer._finish(hidden, output), new
+    return layer.finish(hidden, output, second), new
 
 
 def _tensors(state: LayerState) -> dict[str, Tensor]:

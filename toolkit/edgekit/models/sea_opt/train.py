@@ -13,6 +13,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import write_text
 from edgekit.models.settings import DEVICE, Setting, describe_settings, read_settings, settable
 from edgekit.models.tasks import Progress, TrainRequest
+from edgekit.models.torch_device import torch_device
 from edgekit.models.training import OtherRunError, differences
 from edgekit.tokenizer import Tokenizer
 
@@ -96,6 +97,8 @@ def train_entities(request: TrainRequest) -> list[Path]:
     for name, checkpoint in checkpoints.items():
         save_checkpoint(checkpoint, paths[name])
     saved = {name: load_checkpoint(place) for name, place in paths.items()}
+    for checkpoint in saved.values():
+        checkpoint.module.to(plan.device)
     tested = corpus.test if corpus.test is not corpus.train else ()
     rows = [row for name, checkpoint in saved.items() for row in _measured(name, checkpoint, tested, request.progress)]
     write_text(path.with_suffix(".md"), card_text(saved["student"], rows, corpus.name, _command(request)))
@@ -212,11 +215,7 @@ def _state(path: Path, name: StageName) -> Path:
 
 def _plan(request: TrainRequest) -> Plan:
     values = read_settings(request.settings, OPT_SETTINGS | SEA_SETTINGS | TRAINING_SETTINGS | OTHER_SETTINGS)
-    device = values.pop("device", "cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--set device: torch has no device {device!r} here: leave it out, or take cpu.") from error
+    device = torch_device(values.pop("device", None))
     teacher, tokenizer = (values.pop(name, None) for name in ("teacher", "tokenizer"))
     shape, sea, options = (
         {name: value for name, value in values.items() if name in known}

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.files import replacing
+from edgekit.models.tensor_file import HEADER, read_tensor_file, write_tensor_file
 from edgekit_runtime.detect_anomalies import Detector, Scaling
 
 from .config import StackVAEGConfig
@@ -93,8 +91,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "thresholds": {"quantile": checkpoint.thresholds.quantile, "pot": checkpoint.thresholds.pot},
         "training": checkpoint.training,
     }
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"edgekit": json.dumps(header, sort_keys=True)})
+    write_tensor_file(path, tensors, header)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -108,16 +105,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise UsageError(f"there is no checkpoint {path}: give a .safetensors file written by `edgekit train`.")
     if path.stat().st_size > MAX_CHECKPOINT_BYTES:
         raise EdgekitError(f"the checkpoint {path} is larger than {MAX_CHECKPOINT_BYTES >> 30} GiB: not a StackVAE-G.")
+    tensors, metadata = read_tensor_file(path, "the checkpoint", "copy or train it again")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise EdgekitError(
-            f"the checkpoint {path} is cut short or not a safetensors file ({error}): copy or train it again."
-        ) from error
-    try:
-        header = json.loads(metadata["edgekit"])
+        header = json.loads(metadata[HEADER])
         if header["format"] != FORMAT:
             raise KeyError("format")
         config = StackVAEGConfig.from_dict(header["config"])

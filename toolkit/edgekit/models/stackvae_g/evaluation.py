@@ -10,6 +10,7 @@ import numpy as np
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.models.model import Request
+from edgekit.models.settings import Setting, refuse_settings
 from edgekit.models.tasks import EvaluateRequest, Evaluation, ResultTable
 from edgekit.pictures import draw_detection
 from edgekit_runtime.detect_anomalies import AnomalyPipeline, Detection, Detector, FloatArray
@@ -57,6 +58,11 @@ FOREST = "IsolationForest"
 RANDOM = "random scores"
 
 
+def list_settings() -> list[Setting]:
+    """None: what `--set` takes at evaluation."""
+    return []
+
+
 def evaluate(request: EvaluateRequest) -> Evaluation:
     """Every entity of the data with its checkpoint, or one bundle on its entity.
 
@@ -64,6 +70,7 @@ def evaluate(request: EvaluateRequest) -> Evaluation:
         UsageError: the data holds nothing that fits.
         EdgekitError: the data has no labels, or does not fit.
     """
+    refuse_settings(request.settings, "stackvae-g", "evaluation")
     entities = load_entities(request.data)
     rows: list[dict[str, Any]] = []
     segments: list[dict[str, Any]] = []
