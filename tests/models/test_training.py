@@ -108,8 +108,8 @@ def test_no_settings_at_all():
         refuse_settings({"a": "1"}, "this")
 
 
-# A process of its own: after an allocation that failed (tests ask for impossible ones), glibc serves a thread from another
-# arena, whose parts end at 64 MB: a large tensor is then fetched from the system whatever the thresholds are.
+# A process of its own: after an allocation that failed (tests ask for impossible ones), glibc serves a thread from
+# another arena, whose parts end at 64 MB: a large tensor is then fetched from the system whatever the thresholds are.
 PAGE_FAULTS = """
 import resource
 import subprocess
