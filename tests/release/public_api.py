@@ -3,8 +3,8 @@
     python -m tests.release.public_api                 # the difference to the last release
     python -m tests.release.public_api --keep          # at a release: keeps the interface of this version
 
-Public are the names in `edgekit.__all__` and `edgekit_runtime.__all__`, the C and C++ headers, the flags of `edgekit` and
-`edgekit-run`, and the manifest's fields. A snapshot maps each part to its items, and an item to what it looks like.
+Public are the names in `edgekit.__all__` and `edgekit_runtime.__all__`, the C and C++ headers, the flags of `edgekit`
+and `edgekit-run`, and the manifest's fields. A snapshot maps each part to its items, and an item to what it looks like.
 """
 
 from __future__ import annotations

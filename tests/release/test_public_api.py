@@ -1,4 +1,4 @@
-"""The public interface against the last release's: what changed is raised in the version, and stands in the changelog."""
+"""The public interface against the last release's: a change raises the version, and stands in the changelog."""
 
 from __future__ import annotations
 
