@@ -224,9 +224,10 @@ def test_detect_anomalies(machine, pump_bundle, pump_checkpoint):
         module = load_stackvae_g(pump_checkpoint).module
         newest = module(torch.from_numpy(windows.copy()))[:, :, -1].numpy()
     wanted = np.square(newest - scaled[15:]).sum(axis=1)
-    at_once, one_by_one = machine.session("anomalies", [pump_bundle], rows)
-    assert np.isnan(np.frombuffer(at_once, np.float32)[:15]).all()
-    check(at_once[4 * 15 :], wanted)
+    at_once, one_by_one, together = machine.session("anomalies", [pump_bundle], rows)
+    for scores in (at_once, together):
+        assert np.isnan(np.frombuffer(scores, np.float32)[:15]).all()
+        check(scores[4 * 15 :], wanted)
     check(one_by_one, wanted)
 
 
