@@ -2,9 +2,9 @@
 
     python examples/telemetry/replay.py SERIES.npz --topic plant/press/rows --rate 100
 
-SERIES is a .csv (with or without a header), a .npy (rows, channels), or an .npz, of which `test` is played, or what --key
-names. Every row is a message {"time": T, "values": [...]}; --together N sends lists of N rows. mosquitto_pub sends them
-(Debian's mosquitto-clients); --print writes lines "TOPIC MESSAGE" for telemetry_lines instead.
+SERIES is a .csv (with or without a header), a .npy (rows, channels), or an .npz, of which `test` is played, or what
+--key names. Every row is a message {"time": T, "values": [...]}; --together N sends lists of N rows. mosquitto_pub
+sends them (Debian's mosquitto-clients); --print writes lines "TOPIC MESSAGE" for telemetry_lines instead.
 """
 
 from __future__ import annotations

@@ -105,6 +105,8 @@ class Listener:
         command += [word for topic in topics for word in ("-t", topic)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         self.messages: list[tuple[str, dict[str, Any]]] = []
+        #: When each of them came, by time.monotonic().
+        self.times: list[float] = []
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -122,6 +124,7 @@ class Listener:
             if topic == "test/ready":
                 self._ready.set()
             else:
+                self.times.append(time.monotonic())
                 self.messages.append((topic, json.loads(payload)))
 
     def of(self, topic: str) -> list[dict[str, Any]]:

@@ -158,7 +158,10 @@ WRONG = {
     "two": ("{} {}", "it is not JSON"),
     "NaN": ('{"time": 1, "values": [NaN, 2, 3, 4, 5]}', "it is not JSON"),
     "huge": ('{"time": 1, "values": [1e999, 2, 3, 4, 5]}', "a number is out of range"),
-    "larger than float32": ('{"time": 1, "values": [1, 1e39, 3, 4, 5]}', "a row's 'channel 2' is too large for float32"),
+    "larger than float32": (
+        '{"time": 1, "values": [1, 1e39, 3, 4, 5]}',
+        "a row's 'channel 2' is too large for float32",
+    ),
     "null": ('{"time": 1, "values": [1, 2, null, 4, 5]}', "a row's 'channel 3' is null"),
     "text": ('{"time": 1, "values": [1, 2, 3, "4", 5]}', "a row's 'channel 4' is no number"),
     "few": ('{"time": 1, "values": [1, 2, 3, 4]}', "a row has 4 values, 5 are needed"),
@@ -353,7 +356,8 @@ def test_what_wildcards_stand_for_names_the_machine(programs, pump_bundle, pump,
     command = [programs / "telemetry_lines", pump_bundle, "--rows", rows, "--scores", "to/{machine}/x"]
     done = subprocess.run(list(map(str, command)), input=text, capture_output=True, text=True, check=True)
     score = done.stdout.splitlines()[0]
-    assert score.startswith(f"to/{machine}/x {{") and json.loads(score.split(" ", 1)[1])["machine"] == machine
+    assert score.startswith(f"to/{machine}/x {{")
+    assert json.loads(score.split(" ", 1)[1])["machine"] == machine
 
 
 # The command line
@@ -608,4 +612,6 @@ def test_rows_that_would_come_back_are_refused(start, pump_bundle):
     gateway = start(pump_bundle, 1, "--rows", "plant/#")
     _, said = gateway.process.communicate(timeout=30)
     assert gateway.process.returncode == 2
-    assert said.startswith("what goes to plant/{machine}/alarms would come back as rows: --rows matches it; see --help.")
+    assert said.startswith(
+        "what goes to plant/{machine}/alarms would come back as rows: --rows matches it; see --help."
+    )

@@ -1,4 +1,4 @@
-"""What a session allocates in a run, a text in a step and a stream of sensor rows, counted by the library that asks for the memory."""
+"""What a session allocates in a run, a text in a step and a stream of rows, counted by the library that asks for it."""
 
 from __future__ import annotations
 
