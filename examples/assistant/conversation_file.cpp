@@ -34,7 +34,11 @@ struct Close {
   void operator()(std::FILE *file) const { std::fclose(file); }
 };
 
-// At most `most` bytes and one; false where it cannot be read.
+std::string damaged(const std::string &file) {
+  return file + " is damaged or cut short: save the conversation again, or take a copy of it.";
+}
+
+// At most `most` bytes and some; false where it cannot be read.
 bool read_file(const std::string &path, size_t most, std::string *content, std::string *why) {
   const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rb"));
   char part[1 << 16];
@@ -77,8 +81,12 @@ bool read_conversation(const std::string &file, const ConversationLimits &limits
   const size_t most = kHeader + 8 * most_tokens + limits.state_bytes + kChecksum;
   std::string content;
   if (!read_file(file, most, &content, why)) return false;
-  if (content.size() < kHeader + kChecksum || std::memcmp(content.data(), kMagic, sizeof kMagic) != 0) {
+  if (content.compare(0, sizeof kMagic, kMagic, sizeof kMagic) != 0) {
     *why = file + " is not a conversation that was saved here: give the file of one.";
+    return false;
+  }
+  if (content.size() < kHeader + kChecksum) {
+    *why = damaged(file);
     return false;
   }
   uint64_t numbers[kNumbers];
@@ -99,7 +107,7 @@ bool read_conversation(const std::string &file, const ConversationLimits &limits
     tokens.push_back(static_cast<int64_t>(token));
   }
   if (!fits) {
-    *why = file + " is damaged or cut short: save the conversation again, or take a copy of it.";
+    *why = damaged(file);
     return false;
   }
   const char *state = content.data() + kHeader + 8 * count;

@@ -20,6 +20,8 @@
 namespace {
 
 constexpr int kDone = 0, kFailed = 1, kUsage = 2, kInterrupted = 130;
+// Signals until the program ends at once, saved or not: it may be waiting for a reader that does not read.
+constexpr int kPatience = 2;
 constexpr char kHelp[] =
     "usage: assistant BUNDLE [option]...\n"
     "\n"
@@ -50,6 +52,7 @@ int wake[2];
 void handle(int signal) {
   const int kept = errno;
   interrupts = interrupts + 1;
+  if (interrupts > kPatience) _exit(kInterrupted);
   if (signal == SIGTERM) is_terminated = 1;
   if (answering != nullptr) answering->cancel();
   if (write(wake[1], "", 1) < 0) {
@@ -58,12 +61,13 @@ void handle(int signal) {
   errno = kept;
 }
 
-// Not restarted: a wait ends.
+// What is being written goes on; a wait for a line ends all the same.
 bool handle_signals() {
   if (pipe(wake) != 0) return false;
   for (const int end : wake) fcntl(end, F_SETFL, O_NONBLOCK);
   struct sigaction action = {};
   action.sa_handler = handle;
+  action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   return sigaction(SIGINT, &action, nullptr) == 0 && sigaction(SIGTERM, &action, nullptr) == 0 &&
          signal(SIGPIPE, SIG_IGN) != SIG_ERR;
