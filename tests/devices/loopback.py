@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,14 +23,17 @@ class Board:
 
     Attributes:
         folder: everything that the test makes.
+        launcher: the command line that starts its sshd, if it is not started as it is.
+        variables: of the environment on the board.
         port: of its sshd.
         process: the sshd that listens.
     """
 
     folder: Path
+    launcher: Sequence[str] = ()
+    variables: Mapping[str, object] = field(default_factory=dict)
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
-    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
@@ -67,12 +71,21 @@ class Board:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self._write_configuration()
-        command = [str(SSHD), "-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.folder / "sshd.log")]
+        command = [
+            *self.launcher,
+            str(SSHD),
+            "-D",
+            "-f",
+            str(self.folder / "sshd_config"),
+            "-E",
+            str(self.folder / "sshd.log"),
+        ]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         assert waited(self._listens, 10), (self.folder / "sshd.log").read_text()
 
     def _write_configuration(self) -> None:
         path = os.pathsep.join([str(self.programs), "/usr/local/bin", "/usr/bin", "/bin"])
+        variables = {"HOME": self.home, "TMPDIR": self.folder / "tmp", "PATH": path, **self.variables}
         lines = [
             f"Port {self.port}",
             "ListenAddress 127.0.0.1",
@@ -84,7 +97,8 @@ class Board:
             "UsePAM no",
             "StrictModes no",
             "PermitRootLogin yes",
-            f"SetEnv HOME={self.home} TMPDIR={self.folder / 'tmp'} PATH={path}",
+            "Subsystem sftp internal-sftp",
+            "SetEnv " + " ".join(f"{name}={value}" for name, value in variables.items()),
         ]
         (self.folder / "sshd_config").write_text("\n".join(lines) + "\n")
         host_key = " ".join((self.folder / "host_key.pub").read_text().split()[:2])
@@ -141,10 +155,15 @@ def waited(condition: object, seconds: float) -> bool:
     return True
 
 
-def new_board(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
-    """A board that runs; its user's ssh configuration is found by an `ssh` in front of the real one."""
-    ssh = shutil.which("ssh")
-    if SSHD is None or ssh is None:
+def new_board(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    launcher: Sequence[str] = (),
+    variables: Mapping[str, object] | None = None,
+) -> Board:
+    """A board that runs; its user's ssh configuration is found by an `ssh` and an `scp` in front of the real ones."""
+    clients = {name: shutil.which(name) for name in ("ssh", "scp")}
+    if SSHD is None or None in clients.values():
         pytest.skip("needs an ssh server and client: apt install openssh-server openssh-client")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd locks itself in, as root
@@ -152,10 +171,11 @@ def new_board(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
         (folder / name).mkdir(parents=True)
     for name in ("host_key", "key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    wrapper = folder / "client" / "ssh"
-    wrapper.write_text(f'#!/bin/sh\nexec {ssh} -F {folder / "ssh_config"} "$@"\n')
-    wrapper.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}")
-    board = Board(folder)
+    for name, client in clients.items():
+        wrapper = folder / "client" / name
+        wrapper.write_text(f'#!/bin/sh\nexec {client} -F {folder / "ssh_config"} "$@"\n')
+        wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder / 'client'}{os.pathsep}{os.environ['PATH']}")
+    board = Board(folder, launcher, variables or {})
     board.start()
     return board

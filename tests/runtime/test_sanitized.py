@@ -135,7 +135,10 @@ def test_text(machine, text_bundle, eager_text):
     assert text.startswith(found[11].decode())
     assert found[12] == b"cancelled"
     assert found[13] == b"the prompt is empty: give some text to go on with."
-    assert len(found) == 14
+    assert np.frombuffer(found[14], np.int64).tolist() == tokens[before:]  # in two goes
+    assert found[15] == b"the text is to stand behind 95 tokens: give 0 to 94."
+    assert found[16] == b"the text is to stand behind -1 tokens: give 0 to 94."
+    assert len(found) == 17
 
 
 def test_explained_text(machine, explained_bundle, text_bundle):

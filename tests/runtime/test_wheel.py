@@ -5,9 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,8 @@ from elftools.elf.elffile import ELFFile
 import edgekit
 import edgekit_runtime
 from edgekit.export.carried import needed, search_paths
+
+from ..wheels import packed
 
 NAME = "edgekit_runtime"
 #: glibc and the compiler's own library: every Linux on which numpy runs has them.
@@ -56,20 +56,7 @@ def test_no_path_of_the_build_machine_is_inside():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What pip built for this environment, as a wheel again: building takes minutes."""
-    installed = metadata.distribution(NAME)
-    about = {name: installed.read_text(name) or "" for name in ("METADATA", "WHEEL")}
-    (tag,) = (line.removeprefix("Tag: ") for line in about["WHEEL"].splitlines() if line.startswith("Tag: "))
-    path = tmp_path_factory.mktemp("wheel") / f"{NAME}-{installed.version}-{tag}.whl"
-    information = f"{NAME}-{installed.version}.dist-info"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, file in files():
-            archive.write(file, name)
-        for name, text in about.items():
-            archive.writestr(f"{information}/{name}", text)
-        record = "".join(f"{name},,\n" for name in [*archive.namelist(), f"{information}/RECORD"])
-        archive.writestr(f"{information}/RECORD", record)
-    return path
+    return packed(NAME, files(), tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")

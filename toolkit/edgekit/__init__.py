@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgekit.export.module import export_module as export_module
     from edgekit_runtime import Session as Session
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Bundle": "edgekit.bundle",

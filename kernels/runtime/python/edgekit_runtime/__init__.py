@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgekit_runtime.errors import UsageError as UsageError
     from edgekit_runtime.session import Session as Session
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "EdgekitError": "edgekit_runtime.errors",
