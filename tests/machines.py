@@ -134,6 +134,11 @@ class Machine:
         found: dict[str, int] = json.loads(self._start(SESSION / "count_steps", [bundle, prompt, tokens, *feature], {}))
         return found
 
+    def count_rows(self, bundle: Path, together: int) -> dict[str, int]:
+        """Allocations while a stream takes sensor rows, by library; so many at a time."""
+        found: dict[str, int] = json.loads(self._start(SESSION / "count_rows", [bundle, together], {}))
+        return found
+
     def _run(
         self, program: Path, arguments: Sequence[object], inputs: Sequence[np.ndarray], environment: dict[str, str]
     ) -> list[bytes]:

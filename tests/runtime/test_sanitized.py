@@ -135,7 +135,10 @@ def test_text(machine, text_bundle, eager_text):
     assert text.startswith(found[11].decode())
     assert found[12] == b"cancelled"
     assert found[13] == b"the prompt is empty: give some text to go on with."
-    assert len(found) == 14
+    assert np.frombuffer(found[14], np.int64).tolist() == tokens[before:]  # in two goes
+    assert found[15] == b"the text is to stand behind 95 tokens: give 0 to 94."
+    assert found[16] == b"the text is to stand behind -1 tokens: give 0 to 94."
+    assert len(found) == 17
 
 
 def test_explained_text(machine, explained_bundle, text_bundle):
@@ -224,9 +227,10 @@ def test_detect_anomalies(machine, pump_bundle, pump_checkpoint):
         module = load_stackvae_g(pump_checkpoint).module
         newest = module(torch.from_numpy(windows.copy()))[:, :, -1].numpy()
     wanted = np.square(newest - scaled[15:]).sum(axis=1)
-    at_once, one_by_one = machine.session("anomalies", [pump_bundle], rows)
-    assert np.isnan(np.frombuffer(at_once, np.float32)[:15]).all()
-    check(at_once[4 * 15 :], wanted)
+    at_once, one_by_one, together = machine.session("anomalies", [pump_bundle], rows)
+    for scores in (at_once, together):
+        assert np.isnan(np.frombuffer(scores, np.float32)[:15]).all()
+        check(scores[4 * 15 :], wanted)
     check(one_by_one, wanted)
 
 

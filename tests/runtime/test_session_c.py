@@ -122,9 +122,13 @@ def test_anomalies(run, pump_bundle, tmp_path):
     channels, window = len(pipeline.detector.channels), pipeline.detector.window
     rows = np.random.default_rng(2).uniform(0, 1, (window + 20, channels)).astype(np.float32)
     rows.tofile(tmp_path / "rows")
-    described, *lines, again, wide, threshold = run("anomalies", pump_bundle, tmp_path / "rows")
+    described, *lines, wide_rows, fewer, again, wide, threshold = run("anomalies", pump_bundle, tmp_path / "rows")
     assert described == f"{window} {channels} {pipeline.detector.channels[0]} none"
     wanted = pipeline.detect(rows)
+    lines, together = lines[: len(rows)], lines[len(rows) :]
+    assert together == lines
+    assert wide_rows == "1 the rows have shape (2, 6), 5 channels are needed."
+    assert fewer == "2 -1 rows: give 0 or more."
     assert lines[: window - 1] == ["filling"] * (window - 1)
     for row, line in enumerate(lines[window - 1 :], window - 1):
         score, alarm, worst, diagnosis = line.split()

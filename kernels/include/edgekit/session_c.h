@@ -232,6 +232,18 @@ EDGEKIT_SESSION_C_API edgekit_session_status edgekit_anomaly_stream_use_threshol
 EDGEKIT_SESSION_C_API edgekit_session_status edgekit_anomaly_stream_push(edgekit_anomaly_stream *stream,
                                                                          const float *row, int channels,
                                                                          edgekit_row_result *result);
+/* Takes rows (count, channels) that came together, in as few runs as the bundle's methods for several windows allow.
+ * Answers go to the caller's errors (count, channels), scores (count) and alarms (count); rows that complete no window
+ * get NaN and no alarm. If it fails, no row is kept. */
+EDGEKIT_SESSION_C_API edgekit_session_status edgekit_anomaly_stream_push_rows(edgekit_anomaly_stream *stream,
+                                                                              const float *rows, int64_t count,
+                                                                              int channels, float *errors,
+                                                                              float *scores, bool *alarms);
+/* What a row's errors (channels) say: `ranked` (channels) gets the indices by falling error, `diagnosis` "sensor" or
+ * "systematic". */
+EDGEKIT_SESSION_C_API edgekit_session_status edgekit_anomaly_stream_rank(const edgekit_anomaly_stream *stream,
+                                                                         const float *errors, int *ranked,
+                                                                         const char **diagnosis);
 EDGEKIT_SESSION_C_API edgekit_session_status edgekit_anomaly_stream_reset(edgekit_anomaly_stream *stream);
 
 #ifdef __cplusplus
