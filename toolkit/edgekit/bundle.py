@@ -86,10 +86,11 @@ class Bundle:
             raise EdgekitError(f"{self.path}/{shown_name(name)} does not belong to the bundle: remove it.")
         for name, entry in sorted(listed.items()):
             file = self.path / name
+            shown = f"{self.path}/{shown_name(name)}"
             if file.is_symlink() or not file.is_file():
-                raise EdgekitError(f"{file} is missing: copy the bundle again.")
+                raise EdgekitError(f"{shown} is missing: copy the bundle again.")
             if file.stat().st_size != entry["bytes"] or sha256_of(file) != entry["sha256"]:
-                raise EdgekitError(f"{file} was changed after export: copy the bundle again or export it anew.")
+                raise EdgekitError(f"{shown} was changed after export: copy the bundle again or export it anew.")
 
     @property
     def name(self) -> str:

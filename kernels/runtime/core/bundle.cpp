@@ -196,10 +196,11 @@ void Bundle::check_files() const {
   in_parallel(names.size(), [&](size_t index) {
     const std::string file = path(names[index]);
     const JsonPart entry(files.value()[names[index]], path(kManifest));
+    const std::string shown = path(on_one_line(names[index]));
     if (is_link(file) || !is_file(file))
-      throw Failure(format("%s is missing: copy the bundle again.", file.c_str()));
+      throw Failure(format("%s is missing: copy the bundle again.", shown.c_str()));
     if (file_size(file) != static_cast<uint64_t>(entry.integer("bytes", 0)) || sha256_of(file) != entry.text("sha256"))
-      throw changed(file);
+      throw changed(shown);
   });
 }
 

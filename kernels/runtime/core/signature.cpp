@@ -87,14 +87,14 @@ void check_signature(const std::string &folder, const std::string &manifest, con
                          folder.c_str()));
   const std::string text = read_file(file, kLargestSignature);
   const Json fields = Json::parse(text, nullptr, false);
-  const JsonPart part(fields, file);
   const Failure damaged(format("%s is damaged: copy the bundle again.", file.c_str()));
-  if (fields.is_discarded() || !fields.is_object() || !part.has("algorithm") || !part.has("schema")) throw damaged;
+  if (!fields.is_object() || !fields.contains("algorithm") || !fields.contains("schema")) throw damaged;
   if (fields["algorithm"] != "ed25519" || fields["schema"] != 1)
     throw Failure(format("%s is a signature of another kind than this edgekit checks (Ed25519, schema 1): sign the bundle "
                          "anew.",
                          file.c_str()));
-  const std::string id = part.text("key"), letters = part.text("signature");
+  if (!fields.value("key", Json()).is_string() || !fields.value("signature", Json()).is_string()) throw damaged;
+  const std::string id = fields["key"].get<std::string>(), letters = fields["signature"].get<std::string>();
   std::string bytes;
   Signature signature;
   // One spelling alone is taken, so that a signature cannot be changed without being another one.
