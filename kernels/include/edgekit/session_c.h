@@ -41,7 +41,7 @@ extern "C" {
 #endif
 
 /* Rises when a function or a struct changes or goes. */
-#define EDGEKIT_SESSION_C_VERSION 1
+#define EDGEKIT_SESSION_C_VERSION 2
 EDGEKIT_SESSION_C_API int edgekit_session_c_version(void);
 
 typedef enum edgekit_session_status {
@@ -95,6 +95,8 @@ typedef struct edgekit_session edgekit_session;
 typedef struct edgekit_session_options {
   bool skip_file_check;   /* do not compare files with the manifest's hashes */
   bool skip_finite_check; /* do not refuse float32 inputs with an infinity or NaN */
+  const char *public_key; /* a file of public keys, one of which must have signed the bundle; files are then compared in
+                             any case; NULL asks for none (session.h) */
 } edgekit_session_options;
 
 /* Reads and checks a bundle. `options` may be NULL: everything is checked. */

@@ -261,7 +261,7 @@ static const struct {
 
 int main(int count, char **arguments) {
   if (count != 4 || edgekit_session_c_version() != EDGEKIT_SESSION_C_VERSION) return 3;
-  const edgekit_session_options options = {false, false};
+  const edgekit_session_options options = {false, false, getenv("SESSION_C_PUBLIC_KEY")};
   edgekit_session *session = NULL;
   check(edgekit_session_open(arguments[2], &options, &session));
   printf("%s %s %d\n", edgekit_session_runtime_version(), edgekit_session_task(session),
