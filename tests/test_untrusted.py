@@ -184,7 +184,7 @@ def test_shapes_that_are_not_the_programs(bundle: Path, kind: str, shape: list[i
     programs[0]["methods"][0][kind][0]["shape"] = shape
     change(bundle, programs=programs)
     session, given = Session(bundle), np.zeros(shape if kind == "inputs" else (1, 6), np.float32)
-    with pytest.raises(EdgekitError, match="Expected shape|buffer size|no memory for what method"):
+    with pytest.raises(EdgekitError, match=r"Expected shape|buffer size|no memory for what method"):
         session.run(given, method="forward_1x6")
 
 
