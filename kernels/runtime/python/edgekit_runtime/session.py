@@ -145,7 +145,7 @@ class Session:
         except MemoryError:
             raise EdgekitError(
                 f"there is no memory for what method {spec.name!r} of {self.path} gives: close something."
-            )
+            ) from None
         rows = self._native.run(spec.name, arrays, outputs)
         return [
             array[:count] if output.dynamic else array
