@@ -18,7 +18,7 @@ from .arm64_programs import UNAVAILABLE
 ROOT = Path(__file__).parents[2]
 LAUNCHER = Path(__file__).with_name("arm64_programs.py")
 #: In docs/. Those of `ON_A_BOARD` log in to a host `board`.
-PAGES = ("extending.md",)
+PAGES = ("embed-in-cpp.md", "extending.md", "signing.md", "android.md")
 ON_A_BOARD = ("jetson.md", "raspberry-pi.md")
 
 pytestmark = pytest.mark.slow

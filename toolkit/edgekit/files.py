@@ -28,6 +28,11 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def shown_name(name: str) -> str:
+    """A file's name for a sentence: control characters, which a terminal would obey, as Python writes them."""
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
 def read_json_object(path: Path) -> dict[str, Any]:
     """The values of a JSON file.
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "Run a bundle on a file.",
     "verify": "Check a bundle's files, and its answers against the eager model's.",
     "inspect": "Show what is inside a bundle.",
+    "bundle": "Sign bundles, and check who signed them.",
     "profile": "Measure bundles where they will run: on a board by ssh or adb, in an emulator, here.",
     "report": "Draw results as one HTML page.",
     "compare": "Compare two bundles or files of results, with limits for CI.",

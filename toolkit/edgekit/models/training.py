@@ -14,6 +14,7 @@ import torch
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import replacing
+from edgekit.models.pickled import check_unpacked_size
 
 
 class Stateful(Protocol):
@@ -102,6 +103,7 @@ class TrainingState:
         """
         if not path.exists():
             return 0
+        check_unpacked_size(path, "the training state ")
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["run"] != self.run:
