@@ -16,8 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
-from edgekit.files import explained, locked, unfinished
 from edgekit.export.native_files import LIBRARIES
+from edgekit.files import explained, locked, unfinished
 from edgekit.processes import run_program
 
 

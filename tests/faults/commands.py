@@ -66,11 +66,11 @@ class Commands:
         answer: dict[str, Any] = json.loads(self._server.stdout.readline())
         return answer
 
-    def start(self, words: Sequence[object], modules: Path | None = None) -> Running:
-        """Begins a command line."""
-        log = self.folder / "log"
-        request = {"start": [str(word) for word in words], "log": str(log), "environment": self.environment}
-        return Running(self._ask(**request, modules=modules and str(modules))["process"], log)
+    def start(self, words: Sequence[object], modules: Path | None = None, log: str = "log") -> Running:
+        """Begins a command line; what it says goes to the file `log`."""
+        file = self.folder / log
+        request = {"start": [str(word) for word in words], "log": str(file), "environment": self.environment}
+        return Running(self._ask(**request, modules=modules and str(modules))["process"], file)
 
     def wait(self, running: Running) -> int:
         """The exit code of a command line that ends; a signal's is negative."""
