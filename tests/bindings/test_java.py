@@ -135,6 +135,9 @@ def test_what_is_refused(run, pump_bundle):
         "EdgekitException true .*gr\u00fc\u00df\U0001f600",
         "EdgekitException true .*generate_text",
         "EdgekitException true .*state",
+        "EdgekitException true a name has a 0 in it, at place 7",
+        "EdgekitException true a name has a 0 in it",
+        "EdgekitException true .*absent.pub",
     ]
     assert len(lines) == len(says)
     for line, pattern in zip(lines, says, strict=True):

@@ -32,7 +32,6 @@ public final class Checks {
       case "callbacks" -> callbacks(bundle, arguments[2]);
       case "threads" -> threads(bundle);
       case "memory" -> memory(bundle, Integer.parseInt(arguments[2]));
-      case "times" -> times(bundle, Integer.parseInt(arguments[2]));
       default -> throw new IllegalArgumentException(arguments[0]);
     }
   }
@@ -165,7 +164,10 @@ public final class Checks {
       refused(() -> session.load("gr\u00fc\u00df\ud83d\ude00"));
       refused(() -> session.textGenerator());
       refused(() -> session.restoreState(new byte[7]));
+      refused(() -> session.load("forward\0"));
     }
+    refused(() -> Session.open(new File(bundle + "\0.old")));
+    refused(() -> Session.openSigned(bundle, new File(bundle, "absent.pub")));
   }
 
   private static void closed(File bundle) {
@@ -263,24 +265,5 @@ public final class Checks {
       }
     }
     out.println(residentBytes() - before);
-  }
-
-  /** Microseconds of single runs on direct buffers, for the benchmark. */
-  private static void times(File bundle, int runs) {
-    try (Session session = Session.open(bundle)) {
-      Method method = session.methods().get(0);
-      ByteBuffer[] given = {method.inputs.get(0).allocate()};
-      ByteBuffer[] taken = {method.outputs.get(0).allocate()};
-      double[] times = new double[runs];
-      for (int round = 0; round < 4; ++round) { // the last one is compiled code's
-        for (int run = 0; run < runs; ++run) {
-          long start = System.nanoTime();
-          session.run(method, given, taken);
-          times[run] = (System.nanoTime() - start) / 1e3;
-        }
-      }
-      Arrays.sort(times);
-      out.println(times[runs / 2] + " " + times[runs / 10] + " " + times[runs * 9 / 10]);
-    }
   }
 }

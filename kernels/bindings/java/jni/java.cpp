@@ -58,6 +58,11 @@ using namespace edgekit_java;
 extern "C" JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM *machine, void *) {
   JNIEnv *env = nullptr;
   if (machine->GetEnv(reinterpret_cast<void **>(&env), JNI_VERSION_1_6) != JNI_OK) return JNI_ERR;
+  if (edgekit_session_c_version() != EDGEKIT_SESSION_C_VERSION) {
+    refuse(env, "java/lang/UnsatisfiedLinkError",
+           "libedgekit_jni.so was built for another version of libedgekit_runtime.so: build both from one edgekit.");
+    return JNI_ERR;
+  }
   found.native = kept(env, "dev/edgekit/Native");
   found.objects = kept(env, "java/lang/Object");
   found.bytes = kept(env, "[B");

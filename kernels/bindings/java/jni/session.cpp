@@ -68,11 +68,13 @@ jobjectArray describe(JNIEnv *env, const edgekit_session *session, int index) {
 
 }  // namespace
 
-EDGEKIT_JAVA(jlong, openSession)(JNIEnv *env, jclass, jbyteArray folder, jboolean check_files, jboolean check_finite) {
-  const std::string path = text(env, folder);
+EDGEKIT_JAVA(jlong, openSession)
+(JNIEnv *env, jclass, jbyteArray folder, jboolean check_files, jboolean check_finite, jbyteArray public_keys) {
+  const std::string path = text(env, folder), keys = public_keys == nullptr ? std::string() : text(env, public_keys);
   edgekit_session_options options = {};
   options.skip_file_check = !check_files;
   options.skip_finite_check = !check_finite;
+  options.public_key = public_keys == nullptr ? nullptr : keys.c_str();
   edgekit_session *session = nullptr;
   done(env, edgekit_session_open(path.c_str(), &options, &session));
   return to(session);

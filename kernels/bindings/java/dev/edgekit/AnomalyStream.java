@@ -57,7 +57,7 @@ public final class AnomalyStream extends Handle {
   /** A threshold by the name of the method that fitted it, or a number above 0 as text. */
   public void useThreshold(String threshold) {
     try (Turns turn = turns.take()) {
-      Native.useThreshold(pointer(), Native.utf8(threshold));
+      Native.useThreshold(pointer(), Native.name(threshold));
     }
   }
 

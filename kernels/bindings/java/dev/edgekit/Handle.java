@@ -1,7 +1,9 @@
 package dev.edgekit;
 
+import java.io.Closeable;
+
 /** Something native that is open until it is closed. */
-abstract class Handle implements AutoCloseable {
+abstract class Handle implements Closeable {
   final Turns turns;
   private long pointer;
 

@@ -15,6 +15,14 @@ final class Native {
     return text.getBytes(StandardCharsets.UTF_8);
   }
 
+  /** The same for what the library takes up to its first 0: names and files. */
+  static byte[] name(String text) {
+    if (text.indexOf('\0') >= 0) {
+      throw new EdgekitException("a name has a 0 in it, at place " + text.indexOf('\0') + ": leave it out.", true);
+    }
+    return utf8(text);
+  }
+
   static String text(byte[] utf8) {
     return new String(utf8, StandardCharsets.UTF_8);
   }
@@ -36,7 +44,8 @@ final class Native {
   /** Bytes from a direct buffer's start to its next multiple of `alignment`. */
   static native int misalignment(ByteBuffer buffer, int alignment);
 
-  static native long openSession(byte[] folder, boolean checkFiles, boolean checkFinite);
+  /** `publicKeys` is a file, or null. */
+  static native long openSession(byte[] folder, boolean checkFiles, boolean checkFinite, byte[] publicKeys);
 
   static native void closeSession(long session);
 

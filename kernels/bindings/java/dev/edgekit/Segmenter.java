@@ -85,7 +85,7 @@ public final class Segmenter extends Handle {
           "an image of " + height + " x " + width + " has other than " + image.length + " numbers: give its own size.");
     }
     try (Turns turn = turns.take()) {
-      return new Segmentation(Native.segment(pointer(), image, height, width, Native.utf8(fit)));
+      return new Segmentation(Native.segment(pointer(), image, height, width, Native.name(fit)));
     }
   }
 

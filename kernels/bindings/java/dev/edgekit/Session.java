@@ -55,8 +55,17 @@ public final class Session extends Handle {
    * @param checkFinite refuse float inputs with an infinity or NaN
    */
   public static Session open(File folder, boolean checkFiles, boolean checkFinite) {
-    long pointer = Native.openSession(Native.utf8(folder.getPath()), checkFiles, checkFinite);
-    return new Session(pointer);
+    return new Session(Native.openSession(Native.name(folder.getPath()), checkFiles, checkFinite, null));
+  }
+
+  /**
+   * Reads and checks a bundle that must be signed (`edgekit bundle sign`).
+   *
+   * @param publicKeys a file of public keys, one of which must have signed it
+   */
+  public static Session openSigned(File folder, File publicKeys) {
+    byte[] keys = Native.name(publicKeys.getPath());
+    return new Session(Native.openSession(Native.name(folder.getPath()), true, true, keys));
   }
 
   /** The library's version, such as "0.2.0". */
@@ -100,7 +109,7 @@ public final class Session extends Handle {
   /** Loads a method, so that its first run takes no longer than the others. */
   public void load(String method) {
     try (Turns turn = turns.take()) {
-      Native.load(pointer(), Native.utf8(method));
+      Native.load(pointer(), Native.name(method));
     }
   }
 
@@ -126,7 +135,7 @@ public final class Session extends Handle {
       outputOffsets[index] = outputs[index].position();
     }
     try (Turns turn = turns.take()) {
-      return Native.run(pointer(), Native.utf8(method.name), inputs, inputOffsets, rows, outputs, outputOffsets);
+      return Native.run(pointer(), Native.name(method.name), inputs, inputOffsets, rows, outputs, outputOffsets);
     }
   }
 
@@ -169,13 +178,13 @@ public final class Session extends Handle {
   /** Goes on with a named state, what methods remember from call to call; a new name's begins with zeros. */
   public void useState(String name) {
     try (Turns turn = turns.take()) {
-      Native.useState(pointer(), Native.utf8(name));
+      Native.useState(pointer(), Native.name(name));
     }
   }
 
   public void dropState(String name) {
     try (Turns turn = turns.take()) {
-      Native.dropState(pointer(), Native.utf8(name));
+      Native.dropState(pointer(), Native.name(name));
     }
   }
 
