@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib import metadata
+from pathlib import Path
 
 from edgekit.errors import EdgekitError
 from edgekit.export.components import Component
@@ -47,6 +48,6 @@ def _texts(one: Component) -> Iterator[tuple[str, str]]:
         own = file.parent.name in ("licenses", one.package.replace("-", "_")) or file.parent.name.endswith(".dist-info")
         if own and file.name.upper() in _NAMES:
             found += 1
-            yield file.name, file.locate().read_text(encoding="utf-8", errors="replace")
+            yield file.name, Path(str(file.locate())).read_text(encoding="utf-8", errors="replace")
     if not found:
         raise EdgekitError(f"{one.package} is installed without its licence: install it again.")

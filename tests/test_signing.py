@@ -88,15 +88,15 @@ def test_a_signed_bundle_is_taken_by_both(signed: Path, key: Path):
     assert Bundle.open(signed).size == sum(file.stat().st_size for file in signed.iterdir())
 
 
-@pytest.mark.parametrize("length", [0, 1, 55, 74, 75, 111, 112, 127, 128, 129, 1000, 100_000])
-def test_what_python_signs_cpp_verifies_at_any_length(tmp_path: Path, key: Path, length: int):
-    """The hash takes blocks of 128 bytes; a manifest's seed is written as long as it takes."""
-    copy = Path(shutil.copytree(KEPT, tmp_path / "bundle"))
+def test_what_python_signs_cpp_verifies_at_any_length(tmp_path: Path, key: Path):
+    """The hash takes blocks of 128 bytes, and pads the last one: every length of it, and a long one."""
+    copy, private = Path(shutil.copytree(KEPT, tmp_path / "bundle")), load_private_key(key)
     fields = manifest.load(copy)
-    fields["model"]["name"] = "x" * length
-    (copy / manifest.FILE_NAME).write_bytes(manifest.dump(fields))
-    sign(Bundle.open(copy), load_private_key(key))
-    Session(copy, public_key=public(key))
+    for length in [*range(128), 100_000]:
+        fields["model"]["name"] = "x" * length
+        (copy / manifest.FILE_NAME).write_bytes(manifest.dump(fields))
+        sign(Bundle.open(copy), private, force=True)
+        Session(copy, public_key=public(key))
 
 
 def test_the_signature_is_the_standards_own(signed: Path, key: Path):
@@ -240,7 +240,7 @@ def test_any_changed_byte_of_the_file_is_refused(signed: Path, key: Path):
                 lambda: check_signature(signed, public(key)),
                 lambda: Session(signed, public_key=public(key)),
             ):
-                with pytest.raises(EdgekitError, match="damaged|another kind|not fit|not in"):
+                with pytest.raises(EdgekitError, match=r"damaged|another kind|not fit|not in"):
                     opening()
 
 
@@ -266,7 +266,7 @@ def test_other_files_are_refused(signed: Path, key: Path, kind: str):
     fields = OTHER_FILES[kind](json.loads(file.read_bytes()))
     file.write_text(json.dumps(fields, sort_keys=True, indent=2) + "\n", encoding="utf-8")
     for opening in (lambda: check_signature(signed, public(key)), lambda: Session(signed, public_key=public(key))):
-        with pytest.raises(EdgekitError, match="damaged|another kind|larger|not in") as caught:
+        with pytest.raises(EdgekitError, match=r"damaged|another kind|larger|not in") as caught:
             opening()
         assert "\x1b" not in str(caught.value)
 

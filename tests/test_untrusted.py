@@ -1,7 +1,7 @@
 """Hostile files are refused with a sentence, in little time and memory; SECURITY.md says what of.
 
-Bundles stand first: what Python refuses the C++ session refuses too. Other hostile files are refused in the tests of who
-reads them: images in tests/runtime/test_images.py and tests/test_images.py, series and pickles behind .npy in
+Bundles stand first: what Python refuses the C++ session refuses too. Other hostile files are refused in the tests of
+who reads them: images in tests/runtime/test_images.py and tests/test_images.py, series and pickles behind .npy in
 tests/runtime/test_series.py, tokenizers and features in tests/runtime/test_tokenizer.py and test_features_file.py,
 spellings of a manifest in tests/test_manifest.py.
 """
@@ -167,13 +167,25 @@ def test_a_manifest_that_is_deep(bundle: Path, text: str):
         Bundle.open(bundle)
 
 
-@pytest.mark.parametrize("shape", [[1 << 62, 1 << 62], [1 << 40, 6], [0, 6], [-1, 6], [1] * 100, [2**64, 1], ["6"]])
-def test_shapes_that_a_manifest_makes_up(bundle: Path, shape: list[Any]):
+@pytest.mark.parametrize("kind", ["inputs", "outputs"])
+@pytest.mark.parametrize("shape", [[1 << 62, 1 << 62], [1 << 41], [0, 1 << 41], [-1, 6], [1] * 100, [2**64, 1], ["6"]])
+def test_shapes_that_a_manifest_makes_up(bundle: Path, kind: str, shape: list[Any]):
     programs = manifest.load(bundle)["programs"]
-    programs[0]["methods"][0]["inputs"][0]["shape"] = shape
+    programs[0]["methods"][0][kind][0]["shape"] = shape
     change(bundle, programs=programs)
-    with pytest.raises(EdgekitError, match=r"manifest|than its program|than the program"):
-        Session(bundle).run(np.zeros((1, 6), np.float32), method="forward_1x6")
+    with pytest.raises(EdgekitError, match="has no valid field 'shape'"):
+        Session(bundle)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("inputs", [1, 7]), ("inputs", [1, 5]), ("outputs", [1, 2]),
+                                             ("outputs", [1]), ("outputs", [1 << 39])])  # fmt: skip
+def test_shapes_that_are_not_the_programs(bundle: Path, kind: str, shape: list[int]):
+    programs = manifest.load(bundle)["programs"]
+    programs[0]["methods"][0][kind][0]["shape"] = shape
+    change(bundle, programs=programs)
+    session, given = Session(bundle), np.zeros(shape if kind == "inputs" else (1, 6), np.float32)
+    with pytest.raises(EdgekitError, match=r"Expected shape|buffer size|no memory for what method"):
+        session.run(given, method="forward_1x6")
 
 
 def test_what_is_swapped_while_it_is_checked(bundle: Path, tmp_path: Path):

@@ -25,8 +25,8 @@ class Conversation {
   Conversation(edgekit::Session &session, edgekit::TextGenerator &generator);
 
   // Goes on with a prompt: the first as it is, later ones on a new line. The seed of a turn is the sampling's and the
-  // number of the turn. TextGenerator::cancel() stops it; what was answered until then belongs to the text. False, with a
-  // sentence in `why`, where the prompt does not fit (nothing changed then) or the program failed.
+  // number of the turn. TextGenerator::cancel() stops it; what was answered until then belongs to the text. False, with
+  // a sentence in `why`, where the prompt does not fit (nothing changed then) or the program failed.
   bool answer(const std::string &prompt, const edgekit::Sampling &sampling, const TakePiece &take, Answer *answer,
               std::string *why);
 
@@ -39,8 +39,9 @@ class Conversation {
   // Whether no further prompt fits.
   bool is_full() const;
 
-  // Keeps the conversation in a file, whole or not at all; and goes on with one that was kept by the same bundle, in this
-  // process or another. What does not fit is refused with a sentence in `why`, and the conversation stays as it is.
+  // Keeps the conversation in a file, whole or not at all; and goes on with one that was kept by the same bundle, in
+  // this process or another. What does not fit is refused with a sentence in `why`, and the conversation stays as it
+  // is.
   bool save(const std::string &file, std::string *why);
   bool load(const std::string &file, std::string *why);
 
@@ -52,7 +53,7 @@ class Conversation {
   edgekit::Session &session_;
   edgekit::TextGenerator &generator_;
   std::vector<int64_t> tokens_;  // all of the text
-  int64_t held_ = 0;             // of these, how many the session's state has: the newest ones come with the next prompt
+  int64_t held_ = 0;             // how many of these the session's state has; the others come with the next prompt
   uint64_t turns_ = 0;
   bool is_broken_ = false;  // the program failed, and its state is of no use
 };

@@ -4,8 +4,8 @@
 //
 //     "edgekit talk 1\n\0"  bundle  turns  held  count  bytes  tokens (count)  state (bytes)  checksum
 //
-// The checksum finds damage, not intent: a file that somebody else could have written is to be trusted as its writer is.
-// What is in it is checked all the same, and nothing is allocated for a size that it only claims.
+// The checksum finds damage, not intent: a file that somebody else could have written is to be trusted as its writer
+// is. What is in it is checked all the same, and nothing is allocated for a size that it only claims.
 #pragma once
 
 #include <cstddef>

@@ -202,7 +202,8 @@ class Assistant {
   // Whether the answer shall go on.
   bool print(const char *text, size_t size) {
     if (std::fwrite(text, 1, size, stdout) == size && std::fflush(stdout) == 0) return interrupts == 0;
-    if (!is_over_) fail("the answer cannot be written: the reader of this program's output is gone, or the disk is full.");
+    if (!is_over_)
+      fail("the answer cannot be written: the reader of this program's output is gone, or the disk is full.");
     is_over_ = true;
     return false;
   }

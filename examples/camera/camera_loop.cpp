@@ -87,8 +87,8 @@ void CameraLoop::write() {
   while (const std::optional<Result> result = results_.pop()) {
     if (!write_line(*result)) {
       report_.is_cut = true;
-      std::fprintf(messages_, "the lines cannot be written: the reader of this program's output is gone, or the disk is "
-                              "full.\n");
+      std::fprintf(messages_,
+                   "the lines cannot be written: the reader of this program's output is gone, or the disk is full.\n");
       stop();
       results_.abandon();
       break;

@@ -57,7 +57,7 @@ class Folder final : public FrameSource {
 
 bool is_image(const fs::path &path) {
   std::string ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char letter) { return std::tolower(letter); });
+  for (char &letter : ending) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
   return ending == ".png" || ending == ".jpg" || ending == ".jpeg" || ending == ".bmp";
 }
 
@@ -99,7 +99,7 @@ class Video final : public FrameSource {
     stamp(frame, begun);
     const int type = pixels_.type();
     if (type != CV_8UC1 && type != CV_8UC3 && type != CV_16UC1) {
-      *why = input_ + " gives frames of " + cv::typeToString(type) + ": 8-bit gray or colour, or 16-bit gray is needed.";
+      *why = input_ + " gives frames of " + cv::typeToString(type) + ": gray of 8 or 16 bits or colour is needed.";
       return Arrival::unreadable;
     }
     const PixelView view{pixels_.data,
@@ -145,7 +145,8 @@ class Video final : public FrameSource {
 }  // namespace
 
 std::unique_ptr<FrameSource> open_source(const std::string &input, std::string *why) {
-  const bool is_camera = !input.empty() && input.size() < 4 && input.find_first_not_of("0123456789") == std::string::npos;
+  const bool is_number = input.find_first_not_of("0123456789") == std::string::npos;
+  const bool is_camera = is_number && !input.empty() && input.size() < 4;
   const bool is_address = input.find("://") != std::string::npos;
   std::error_code error;
   if (!is_camera && !is_address) {

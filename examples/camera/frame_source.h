@@ -22,6 +22,6 @@ class FrameSource {
   virtual bool is_live() const = 0;
 };
 
-// Of a camera's number ("0"), an address ("rtsp://..."), a folder or a video file. On failure nothing, and a sentence in
-// `why`.
+// Of a camera's number ("0"), an address ("rtsp://..."), a folder or a video file. On failure nothing, and a sentence
+// in `why`.
 std::unique_ptr<FrameSource> open_source(const std::string &input, std::string *why);

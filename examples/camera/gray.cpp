@@ -59,7 +59,8 @@ std::string problem_of(const PixelView &pixels) {
     return "the image's rows have " + std::to_string(pixels.step) + " bytes, " + std::to_string(row_bytes) +
            " are needed: check what sends it.";
   // The last row may end with its last pixel. Divided, so that nothing overflows.
-  if (pixels.data == nullptr || pixels.bytes < row_bytes || (pixels.bytes - row_bytes) / pixels.step < pixels.height - 1)
+  if (pixels.data == nullptr || pixels.bytes < row_bytes ||
+      (pixels.bytes - row_bytes) / pixels.step < pixels.height - 1)
     return "the image has " + std::to_string(pixels.bytes) + " bytes, too few for " + std::to_string(pixels.height) +
            " rows of " + std::to_string(pixels.step) + ": check what sends it.";
   return "";

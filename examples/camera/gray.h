@@ -29,7 +29,7 @@ struct PixelView {
   bool big_endian;  // of mono16
 };
 
-// Colours become the luma of ITU-R BT.601 in 8 bits, as in edgekit::read_gray. Nothing that a view says is believed: one
-// that would be read beyond its bytes, has a side under 16 or more than 64 million pixels is refused with a sentence in
-// `why`, and `gray` is left as it was.
+// Colours become the luma of ITU-R BT.601 in 8 bits, as in edgekit::read_gray. Nothing that a view says is believed:
+// one that would be read beyond its bytes, has a side under 16 or more than 64 million pixels is refused with a
+// sentence in `why`, and `gray` is left as it was.
 bool to_gray(const PixelView &pixels, GrayImage *gray, std::string *why);

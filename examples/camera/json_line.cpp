@@ -62,8 +62,8 @@ std::string json_line(const Frame &frame, size_t dropped, const edgekit::Segment
   append(line, ", \"captured\": %.6f, \"dropped\": %zu, \"objects\": [", frame.captured, dropped);
   for (int index = 0; index < found.object_count(); ++index) {
     const edgekit::SegmentedObject &object = found.objects()[index];
-    append(line, "%s{\"centroid\": [%.10g, %.10g], \"box\": [%d, %d, %d, %d]", index == 0 ? "" : ", ", object.centroid[0],
-           object.centroid[1], object.box[0], object.box[1], object.box[2], object.box[3]);
+    append(line, "%s{\"centroid\": [%.10g, %.10g], \"box\": [%d, %d, %d, %d]", index == 0 ? "" : ", ",
+           object.centroid[0], object.centroid[1], object.box[0], object.box[1], object.box[2], object.box[3]);
     append(line, ", \"area\": %lld, \"peak\": %.9g, \"peak_at\": [%d, %d]}", static_cast<long long>(object.area),
            static_cast<double>(object.peak), object.peak_at[0], object.peak_at[1]);
   }

@@ -138,13 +138,13 @@ int main(int count, char **arguments) {
     const std::lock_guard<std::mutex> lock(mutex);
     if (running != nullptr) running->stop();
   });
-  if (!edgekit::set_threads(request.threads)) return fail(edgekit::last_error(), code_of(edgekit::last_error_is_usage()));
+  if (!edgekit::set_threads(request.threads))
+    return fail(edgekit::last_error(), code_of(edgekit::last_error_is_usage()));
   const std::unique_ptr<ObjectFinder> finder = ObjectFinder::open(request.finder, &why);
   if (!finder) return fail(why, code_of(edgekit::last_error_is_usage()));
   const std::unique_ptr<FrameSource> source = open_source(request.input, &why);
   if (!source) return fail(why, kUsage);
-  request.loop.when_full =
-      request.when_full.value_or(source->is_live() ? WhenFull::drop_oldest : WhenFull::wait);
+  request.loop.when_full = request.when_full.value_or(source->is_live() ? WhenFull::drop_oldest : WhenFull::wait);
   CameraLoop loop(*source, *finder, request.loop, stdout, stderr);
   run_now(&loop);
   if (interrupts.came()) loop.stop();  // before there was a loop to stop

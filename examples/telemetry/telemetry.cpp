@@ -80,12 +80,13 @@ class Client : private ConnectionEvents {
     if (!goes_on) lose(reason);
   }
 
-  void lose(const std::string &reason) {
+  void lose(std::string reason) {
+    if (!reason.empty() && reason.back() == '.') reason.pop_back();
     connection_.reset();
     is_subscribed_ = false;
     outbox_.begin_anew();
     gateway_->complaints().say("broker", "no connection to the broker at " + options_.host + ":" +
-                                             std::to_string(options_.port) + ": " + reason + " Trying again.");
+                                             std::to_string(options_.port) + ": " + reason + "; trying again.");
     next_try_ = Clock::now() + wait_;
     wait_ = std::min(2 * wait_, kLongestWait);
   }

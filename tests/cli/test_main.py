@@ -61,7 +61,7 @@ def test_importing_the_package_is_quick():
     [
         (("exprot",), "unknown command 'exprot': did you mean 'export'?"),
         (("veryfi", "x"), "unknown command 'veryfi': did you mean 'verify'?"),
-        (("xyz",), "known: compare, devices, doctor"),
+        (("xyz",), "known: bundle, compare, devices, doctor"),
         (("export", "stackvae", "--device", "jetson"), "unknown model 'stackvae': did you mean 'stackvae-g'?"),
         (("train", "stack-vae-g", "--data", "x"), "unknown model 'stack-vae-g': did you mean 'stackvae-g'?"),
         (("evaluate", "stackvea-g", "--data", "x"), "unknown model 'stackvea-g': did you mean 'stackvae-g'?"),

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from typing import Any
 
 from edgekit import manifest
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.files import explained, sha256_of, shown_name
+from edgekit.files import explained, sha256_of, shown_name, unfinished
 from edgekit_runtime.tensors import MethodSpec
 
 #: The program in a bundle that runs it without Python.
@@ -161,22 +159,11 @@ def writing(target: Path, force: bool = False) -> Iterator[Path]:
     What an earlier, killed export left behind is removed first.
     """
     check_target(target, force)
-    with explained("write", target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target)
-        temporary = Path(
-            tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.{os.getpid()}.", suffix=".partial")
-        )
-    try:
-        with explained("write", target):
-            temporary.chmod(0o755)
-            yield temporary
-            check_target(target, force)
-            _take_place(temporary, target)
-    finally:
-        if temporary.is_symlink():  # the target was a link, and changed places with the new bundle
-            temporary.unlink()
-        shutil.rmtree(temporary, ignore_errors=True)
+    with unfinished(target, folder=True) as temporary, explained("write", target):
+        temporary.chmod(0o755)
+        yield temporary
+        check_target(target, force)
+        _take_place(temporary, target)
 
 
 def seal(folder: Path, fields: Mapping[str, Any]) -> None:
@@ -198,25 +185,6 @@ def seal(folder: Path, fields: Mapping[str, Any]) -> None:
                 os.fsync(handle.fileno())
 
 
-def _sweep(target: Path) -> None:
-    leftover = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.\w+\.partial")
-    for left in target.parent.iterdir():
-        match = leftover.fullmatch(left.name)
-        # Our own number is that of a dead process too: in containers every export may be process 1.
-        if match is not None and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _take_place(temporary: Path, target: Path) -> None:
     """Renames `temporary` to `target`; an old bundle there is exchanged in one step, so that one is always whole."""
     if not os.path.lexists(target):
@@ -227,7 +195,7 @@ def _take_place(temporary: Path, target: Path) -> None:
         temporary.rename(target)
         return
     if not _exchange(temporary, target):
-        aside = Path(f"{temporary}.old")
+        aside = temporary.with_name(temporary.name.removesuffix(".partial") + "old.partial")
         target.rename(aside)
         try:
             temporary.rename(target)

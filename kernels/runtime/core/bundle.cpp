@@ -24,8 +24,8 @@ constexpr int64_t kSchemas[] = {1, 2};
 // Objects and lists in each other; no manifest has more than a dozen.
 constexpr int kDeepest = 64;
 constexpr const char *kFormats[] = {"pte", "tflite", "onnx"};
-// Tensors of a state are smaller than this, so that sums of their sizes cannot overflow.
-constexpr int64_t kLargestState = int64_t{1} << 40;
+// Tensors are smaller than this, so that sums of their sizes cannot overflow.
+constexpr int64_t kLargestTensor = int64_t{1} << 40;
 
 Failure changed(const std::string &path) {
   return Failure(format("%s was changed after export: copy the bundle again or export it anew.", path.c_str()));
@@ -97,8 +97,11 @@ TensorText tensor_text(const JsonPart &part) {
   TensorText text{part.text("name"), part.text("units"), DType::float32, part.integers("shape"), false};
   if (!dtype_of(part.text("dtype"), text.dtype)) throw part.wrong("dtype");
   if (text.shape.size() > kMostDimensions) throw part.wrong("shape");
-  for (const int64_t size : text.shape)
-    if (size < 0) throw part.wrong("shape");
+  int64_t count = 1;
+  for (const int64_t size : text.shape) {
+    if (size < 0 || size > kLargestTensor / count) throw part.wrong("shape");
+    count *= std::max<int64_t>(size, 1);
+  }
   text.dynamic = is_true(part, "dynamic");
   if (text.dynamic && text.shape.empty()) throw part.wrong("dynamic");
   return text;
@@ -110,7 +113,7 @@ StateText state_text(const JsonPart &part) {
   if (text.shape.size() > kMostDimensions) throw part.wrong("shape");
   int64_t count = 1;
   for (const int64_t size : text.shape) {
-    if (size < 1 || size > kLargestState / count) throw part.wrong("shape");
+    if (size < 1 || size > kLargestTensor / count) throw part.wrong("shape");
     count *= size;
   }
   return text;

@@ -38,10 +38,10 @@ std::array<uint8_t, 64> Sha512::digest() {
   const uint64_t bits = size_ * 8;
   const uint8_t one = 0x80, zero = 0;
   add(&one, 1);
-  while (size_ % 128 != 120) add(&zero, 1);  // the length's upper 8 bytes are zeros too
-  uint8_t length[8];
-  for (int byte = 0; byte < 8; ++byte) length[byte] = static_cast<uint8_t>(bits >> (56 - 8 * byte));
-  add(length, 8);
+  while (size_ % 128 != 112) add(&zero, 1);
+  uint8_t length[16] = {};
+  for (int byte = 0; byte < 8; ++byte) length[8 + byte] = static_cast<uint8_t>(bits >> (56 - 8 * byte));
+  add(length, 16);
   std::array<uint8_t, 64> digest;
   for (size_t byte = 0; byte < 64; ++byte) digest[byte] = static_cast<uint8_t>(state_[byte / 8] >> (56 - byte % 8 * 8));
   return digest;

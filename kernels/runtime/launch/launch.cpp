@@ -15,7 +15,7 @@
 
 namespace {
 
-constexpr int kFailed = 1;
+constexpr int kFailed = 1, kInterrupted = 130;
 constexpr int kSignals[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
 int terminal = STDERR_FILENO;
 // Blocks of this size and more go back to the system when they are freed. By itself the C library would soon keep them,
@@ -32,10 +32,19 @@ void say_and_end(int) {
   _exit(kFailed);
 }
 
+// Ctrl-C at any moment: a file that is being written has no name yet.
+void say_interrupted(int) {
+  constexpr char kSentence[] = "edgekit-run: interrupted; nothing half-written was left.\n";
+  if (write(terminal, kSentence, sizeof kSentence - 1) < 0) _exit(kInterrupted);
+  _exit(kInterrupted);
+}
+
 }  // namespace
 
 int main(int count, char **arguments) {
   mallopt(M_MMAP_THRESHOLD, kLargeBlock);
+  // A shell lets its background jobs ignore it.
+  if (std::signal(SIGINT, say_interrupted) == SIG_IGN) std::signal(SIGINT, SIG_IGN);
   for (const int signal : kSignals) std::signal(signal, say_and_end);
   // What libraries print when they give up is nothing that a user could act upon.
   terminal = dup(STDERR_FILENO);
@@ -45,7 +54,9 @@ int main(int count, char **arguments) {
   void *run = library == nullptr ? nullptr : dlsym(library, "edgekit_run");
   if (terminal >= 0) dup2(terminal, STDERR_FILENO);
   if (nowhere >= 0) close(nowhere);
-  if (terminal >= 0) close(terminal);
+  const int copy = terminal;
+  terminal = STDERR_FILENO;
+  if (copy >= 0) close(copy);
   for (const int signal : kSignals) std::signal(signal, SIG_DFL);
   if (run == nullptr) {
     std::fprintf(stderr,

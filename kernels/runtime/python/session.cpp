@@ -21,7 +21,10 @@ using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 
 [[noreturn]] void raise(const char *kind, const std::string &sentence) {
   const nb::object type = nb::module_::import_("edgekit_runtime.errors").attr(kind);
-  PyErr_SetObject(type.ptr(), nb::str(sentence.c_str()).ptr());
+  // A file's name in it may be no text.
+  const auto text = nb::steal(
+      PyUnicode_DecodeUTF8(sentence.data(), static_cast<Py_ssize_t>(sentence.size()), "backslashreplace"));
+  PyErr_SetObject(type.ptr(), text.ptr());
   throw nb::python_error();
 }
 

@@ -88,8 +88,8 @@ void gray(char **arguments) {
   std::fwrite(found.brightness.data(), sizeof(float), found.brightness.size(), stdout);
 }
 
-// Frames of a camera that are all the same, as fast as they are taken: `good` of them, one that cannot be read, and then
-// nothing any more. With `good` 0 it never ends.
+// Frames of a camera that are all the same, as fast as they are taken: `good` of them, one that cannot be read, and
+// then nothing any more. With `good` 0 it never ends.
 class MadeCamera final : public FrameSource {
  public:
   MadeCamera(GrayImage image, int good) : image_(std::move(image)), good_(good) {}

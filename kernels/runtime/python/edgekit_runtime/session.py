@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgekit_runtime import _native
-from edgekit_runtime.errors import UsageError
+from edgekit_runtime.errors import EdgekitError, UsageError
 from edgekit_runtime.tensors import Array, MethodSpec, TensorSpec, check_array, pick_method
 
 
@@ -140,7 +140,12 @@ class Session:
         # A mapped file may end with its page, and kernels read whole vectors.
         own = [np.array(array) if isinstance(array, np.memmap) else np.asarray(array) for array in inputs]
         arrays = [check_array(array, wanted) for array, wanted in zip(own, spec.inputs, strict=True)]
-        outputs: list[Array] = [np.empty(output.shape, output.dtype) for output in spec.outputs]
+        try:
+            outputs: list[Array] = [np.empty(output.shape, output.dtype) for output in spec.outputs]
+        except MemoryError:
+            raise EdgekitError(
+                f"there is no memory for what method {spec.name!r} of {self.path} gives: close something."
+            ) from None
         rows = self._native.run(spec.name, arrays, outputs)
         return [
             array[:count] if output.dynamic else array
