@@ -11,8 +11,8 @@ import java.nio.file.Paths;
 /**
  * Sensor rows from a CSV file, as they would come one by one: java ... Alarms.java BUNDLE READINGS.csv
  *
- * <p>The file has a line of names and then a row of numbers a line. Prints a line for each alarm: the row, its score, and
- * the channels that stand out most.
+ * <p>The file has a line of names and then a row of numbers a line. Prints a line for each alarm: the row, its score,
+ * and the channels that stand out most.
  */
 public final class Alarms {
   private Alarms() {}

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.binding_overhead BUNDLE [--runs 20000] [--rounds 5]
 
 In the checkout; needs a Java development kit and CMake. All three in one process, run by run in turns, each with a
-session of its own; a process for each round. Differences are of runs that stand side by side. A bundle with a small
+session of its own and one thread; a process for each round. Differences are of runs that stand side by side. A bundle with a small
 program shows them best, such as stackvae-g's.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from tests.machines import CHECKOUT, runtime_for_cmake
 
-WARMUP = 20_000  # runs until Java's code is compiled
+WARMUP = 10_000  # runs until Java's code is compiled
 WAYS = ("C++", "C", "Java")
 
 

@@ -25,6 +25,7 @@ public final class Overhead {
   public static void main(String[] arguments) {
     int warmup = Integer.parseInt(arguments[1]);
     int runs = Integer.parseInt(arguments[2]);
+    Session.setThreads(1); // a pool of threads that wait for each other would hide what is measured
     open(arguments[0].getBytes(StandardCharsets.UTF_8));
     long[][] times = new long[runs][3];
     try (Session session = Session.open(new File(arguments[0]))) {

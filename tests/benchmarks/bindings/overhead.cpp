@@ -21,7 +21,8 @@ const char *method = nullptr;
 std::vector<edgekit::Tensor> inputs, outputs;
 std::vector<edgekit_tensor> c_inputs, c_outputs;
 
-void take(const edgekit::TensorSpec &spec, std::vector<edgekit::Tensor> *tensors, std::vector<edgekit_tensor> *c_tensors) {
+void take(const edgekit::TensorSpec &spec, std::vector<edgekit::Tensor> *tensors,
+          std::vector<edgekit_tensor> *c_tensors) {
   size_t bytes = edgekit::size_of(spec.dtype);
   for (int place = 0; place < spec.rank; ++place) bytes *= static_cast<size_t>(spec.shape[place]);
   void *memory = std::calloc((bytes + 16 + 63) / 64, 64);  // the 16 are readable, too (session.h)
