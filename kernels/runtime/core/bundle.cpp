@@ -123,7 +123,7 @@ void Bundle::read_manifest() {
   const std::string file = path(kManifest);
   if (!is_file(file)) throw Failure(format("%s is not a bundle: it has no %s.", folder_.c_str(), kManifest));
   text_ = read_file(file, kLargestManifest);
-  manifest_ = Json::parse(text_, nullptr, false);
+  manifest_ = parse_json(text_);
   if (manifest_.is_discarded() || !manifest_.is_object() || !manifest_.contains("schema"))
     throw Failure(format("%s is damaged: copy the bundle again.", file.c_str()));
   const JsonPart fields = manifest();
