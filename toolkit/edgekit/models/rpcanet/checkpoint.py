@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.models.tensor_file import HEADER, read_tensor_file, write_tensor_file
+from edgekit.models.tensor_file import HEADER, read_pickled, read_tensor_file, write_tensor_file
 
 from .config import VARIANTS, RPCANetConfig, find_config
 from .module import RPCANet
@@ -22,17 +21,6 @@ from .module import RPCANet
 FORMAT = "edgekit rpcanet 1"
 MAX_CHECKPOINT_BYTES = 1 << 28
 PICKLED = (".pkl", ".pth", ".pt")
-#: What the unpickler raises on damaged bytes depends on where they are.
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-)
 #: The variant of a shape that has no name of its own.
 CUSTOM = "custom"
 
@@ -94,13 +82,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
         raise EdgekitError(f"the checkpoint {path} is larger than {MAX_CHECKPOINT_BYTES >> 20} MiB: not an RPCANet.")
     if path.suffix.lower() == ".safetensors":
         return _read_safetensors(path)
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE:
-        raise EdgekitError(
-            f"the checkpoint {path} is cut short, or holds more than tensors (which is not loaded, it could run code): "
-            f"copy it again."
-        ) from None
+    loaded = read_pickled(path, "the checkpoint ", "copy it again")
     if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise EdgekitError(f"the checkpoint {path} holds no state dict (names and tensors): save model.state_dict().")
     return {str(name): value for name, value in loaded.items()}, None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import read_json_object
+from edgekit.models.tensor_file import read_pickled
 
 #: Weights by preference: one file, or an index of several.
 WEIGHTS = (
@@ -22,7 +21,6 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -108,12 +106,7 @@ def _safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def _pickled(path: Path) -> Iterator[tuple[str, Tensor]]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE:
-        raise EdgekitError(
-            f"{path} is cut short, or holds more than tensors (which is not loaded, it could run code): copy it again."
-        ) from None
+    loaded = read_pickled(path, "", "copy it again")
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise EdgekitError(f"{path} holds no state dict (names and tensors): save model.state_dict().")
     while loaded:
