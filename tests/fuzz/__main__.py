@@ -1,4 +1,4 @@
-"""The long run: `python -m tests.fuzz`, from the checkout. Every parser and the loading of whole bundles, fuzzed for as many
+"""The long run: `python -m tests.fuzz`, from the checkout. Every parser and the loading of whole bundles, for as many
 executions as are asked for; ends with 1 where something was found.
 """
 
@@ -21,7 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
     if strange := [name for name in names if name not in known]:
         print(f"there is no fuzzer {strange[0]!r}: known are {', '.join(known)}.", file=sys.stderr)
         return 2
-    reasons = (missing_compiler() if set(names) - set(PYTHON) else None, missing_atheris() if set(names) & set(PYTHON) else None)
+    reasons = (
+        missing_compiler() if set(names) - set(PYTHON) else None,
+        missing_atheris() if set(names) & set(PYTHON) else None,
+    )
     for reason in filter(None, reasons):
         print(f"fuzzing {reason}, or choose others with --only.", file=sys.stderr)
         return 1

@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.make_seeds
 
-Everything is drawn or written out here; no data set is needed. Crashes that were found lie in `corpus/` beside the seeds.
+Everything is drawn or written out here; no data set is needed. What was found lies in `corpus/` beside the seeds.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def make_bundles(folder: Path) -> None:
     tokenizer = Tokenizer.train(["the red cat sees the old house. " * 9], 270)
     torch.manual_seed(0)
     module = OPT(OPTConfig(270, 16, 16, 1, 2, 32, 16), SEAConfig(cells=8, k_budget=4, features=3, positions=32))
-    save_checkpoint(Checkpoint(module.eval().requires_grad_(False), tokenizer, {"data": "nothing"}), folder / "sea.safetensors")
+    save_checkpoint(
+        Checkpoint(module.eval().requires_grad_(False), tokenizer, {"data": "nothing"}), folder / "sea.safetensors"
+    )
     export(folder, "text", "sea-opt", folder / "sea.safetensors", "--set", "chunk=4")
 
 

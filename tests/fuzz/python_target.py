@@ -1,7 +1,7 @@
 """One Python parser under Atheris: `python -m tests.fuzz.python_target NAME [libFuzzer's flags] [CORPUS...]`.
 
-A target takes bytes. Whatever they are, it gives an answer or raises EdgekitError with one sentence; anything else ends the
-program, which the fuzzer reports.
+A target takes bytes. Whatever they are, it gives an answer or raises EdgekitError with one sentence; anything else ends
+the program, which the fuzzer reports.
 """
 
 from __future__ import annotations

@@ -68,7 +68,9 @@ void run(Session &session, const MethodSpec &method) {
       for (int axis = 0; axis < spec.rank; ++axis)
         if (__builtin_mul_overflow(bytes, static_cast<size_t>(spec.shape[axis]), &bytes) || bytes > 1 << 20) return;
       // Kernels may read 16 bytes beyond an input; of an output everything behind it is watched.
-      memory.emplace_back(std::aligned_alloc(64, side == 0 ? (bytes + 79) / 64 * 64 : std::max<size_t>(bytes, 1)), &std::free);
+      void *piece = nullptr;
+      if (posix_memalign(&piece, 64, std::max<size_t>(side == 0 ? bytes + 16 : bytes, 1)) != 0) return;
+      memory.emplace_back(piece, &std::free);
       std::memset(memory.back().get(), 0, bytes);
       tensors[side].push_back({memory.back().get(), spec.dtype, spec.rank, spec.shape});
     }
