@@ -17,6 +17,7 @@ from .arm64_programs import UNAVAILABLE
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = Path(__file__).with_name("arm64_programs.py")
+WRITTEN = ("build", "bundles", "dist", "results", "runs")
 #: In docs/. Those of `ON_A_BOARD` log in to a host `board`.
 PAGES = ("embed-in-cpp.md", "extending.md", "signing.md", "android.md")
 ON_A_BOARD = ("jetson.md", "raspberry-pi.md")
@@ -29,9 +30,10 @@ def checkout(tmp_path: Path) -> Path:
     """A folder with everything of the checkout, to which commands may write."""
     folder = tmp_path / "edgekit"
     folder.mkdir()
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in {Path(line).parts[0] for line in listed.splitlines()}:
-        (folder / name).symlink_to(ROOT / name)
+    for entry in ROOT.iterdir():
+        # What commands write lies elsewhere than a developer's own.
+        if not entry.name.startswith(".") and entry.name not in WRITTEN:
+            (folder / entry.name).symlink_to(entry)
     return folder
 
 
