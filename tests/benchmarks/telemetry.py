@@ -162,7 +162,8 @@ def measure_lines(program: Path, bundle: Path, broker: Broker, core: int, rows: 
     process.stdin.close()
     process.wait()
     each = MACHINES * 450
-    return f"{found[0]:.2f} MB after {each} rows, {found[-1]:.2f} MB after {each * len(found)}, {max(found):.2f} MB at most"
+    first, last, most = found[0], found[-1], max(found)
+    return f"{first:.2f} MB after {each} rows, {last:.2f} MB after {each * len(found)}, {most:.2f} MB at most"
 
 
 def main() -> None:
