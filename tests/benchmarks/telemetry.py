@@ -10,7 +10,9 @@ else the others. Rows are one a message, JSON, QoS 1. For each bundle:
 - one row's latency at 200 rows per second: inside, from the message to its score, as the gateway says it; and end to
   end, from this program's write to mosquitto_pub to its line of mosquitto_sub;
 - resident memory after each replay of an hour of 64 machines at a row a second (230,400 rows), with malformed and late
-  messages in between.
+  messages in between;
+- the same for telemetry_lines, which lies beside the program: the gateway without a connection, on lines of the same
+  machines in turn.
 """
 
 from __future__ import annotations
@@ -49,14 +51,15 @@ class Gateway:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def resident(self) -> float:
-        """MB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) * 1024 / 1e6
-
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
+
+
+def resident(process: int) -> float:
+    """MB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) * 1024 / 1e6
 
 
 def message(at: float, row: Sequence[float]) -> str:
@@ -128,7 +131,7 @@ def measure_memory(program: Path, bundle: Path, broker: Broker, core: int, rows:
                 # Some machines' rows may wait at the broker.
                 wait_for_rows(listener, (HOUR - 3) * (MACHINES * hour + machine - 7))
             wait_for_rows(listener, (HOUR - 3) * MACHINES * (hour + 1))
-            found.append(gateway.resident())
+            found.append(resident(gateway.process.pid))
         status = statuses(listener)[-1][1]
         gateway.stop()
     listed = ", ".join(f"{size:.2f}" for size in found)
@@ -137,6 +140,30 @@ def measure_memory(program: Path, bundle: Path, broker: Broker, core: int, rows:
         f"{status['rows']} rows, {status['malformed']} malformed, {status['late']} late, {status['alarms']} alarms, "
         f"{time.monotonic() - began:.0f} s"
     )
+
+
+def measure_lines(program: Path, bundle: Path, broker: Broker, core: int, rows: list[list[float]], hours: int) -> str:
+    command = [str(program.with_name("telemetry_lines")), str(bundle), "--together", "16"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdin is not None
+    values = [json.dumps(row) for row in rows[:HOUR]]
+    found = []
+    for second in range(hours * HOUR):
+        for machine in range(MACHINES):
+            row = values[(second + 37 * machine) % len(values)]
+            process.stdin.write(f'plant/machine-{machine}/rows {{"time": {second}, "values": {row}}}\n')
+        if second % 600 == 0:
+            process.stdin.write("plant/machine-1/rows nonsense\n")
+        if second % 450 == 449:
+            process.stdin.flush()
+            found.append(resident(process.pid))
+    process.stdin.close()
+    process.wait()
+    each = MACHINES * 450
+    first, last, most = found[0], found[-1], max(found)
+    return f"{first:.2f} MB after {each} rows, {last:.2f} MB after {each * len(found)}, {most:.2f} MB at most"
 
 
 def main() -> None:
@@ -163,6 +190,7 @@ def main() -> None:
                     ("rate", measure_rate, given.rows),
                     ("latency", measure_latency, given.latency_rows),
                     ("memory", measure_memory, given.hours),
+                    ("lines", measure_lines, given.hours),
                 ):
                     if count > 0:
                         print(f"  {name:8}{measure(given.program, bundle, broker, cores[-1], rows, count)}", flush=True)
