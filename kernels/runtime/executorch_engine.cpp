@@ -71,8 +71,10 @@ class ProgramLoader final : public et::DataLoader {
   mutable std::vector<const void *> kept_;
 };
 
-// What a kernel of ExecuTorch throws where it would end the process.
-struct Aborted {};
+// What we throw where ExecuTorch would end the process: its kernels, and its readers of a program that is damaged.
+struct Aborted : Failure {
+  Aborted() : Failure("ExecuTorch gave up on a program that it cannot run: export the bundle again.") {}
+};
 
 // How deep the calling thread is in calls of ours. What ExecuTorch logs outside of them is somebody else's, such as its
 // Python package's, and goes the way that it would go without us.
@@ -251,17 +253,11 @@ class ExecutorchEngine final : public Engine {
     check_version(bundle.manifest().part("minimum_runtime"));
     check_operators();
     const std::string path = bundle.path(text_.file);
-    auto loader = MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock);
-    if (!loader.ok()) throw cannot_load(path, errors);
-    loader_.emplace(std::move(*loader), heap.uses_gpu());
-    auto program = et::Program::load(&*loader_, et::Program::Verification::InternalConsistency);
-    if (!program.ok()) throw cannot_load(path, errors);
-    program_.emplace(std::move(*program));
-    program_bytes_ = file_size(path);
-    methods_.resize(text_.methods.size());
-    traced_.resize(text_.methods.size());
-    share_packed_weights(bundle.manifest().part("files").part(text_.file.c_str()).text("sha256"));
-    plan(bundle.state() > 0);
+    try {
+      open(bundle, path, errors);
+    } catch (const Aborted &) {
+      throw cannot_load(path, errors);
+    }
   }
 
   ~ExecutorchEngine() override {
@@ -283,37 +279,12 @@ class ExecutorchEngine final : public Engine {
     if (place && place->pool == pool_changes) return;
     place.reset();
     const MethodText &text = text_.methods[index];
-    auto loaded = std::make_unique<LoadedMethod>(heap_);
-    const et::MethodMeta meta = metadata(text);
-    const size_t count = meta.num_memory_planned_buffers();
-    for (size_t buffer = 0; buffer < count; ++buffer) {
-      const size_t size = static_cast<size_t>(*meta.memory_planned_buffer_size(buffer));
-      const bool is_state = state_.size() > 0 && buffer + 1 == count;
-      Block &block = is_state ? state_ : arena_[buffer];
-      loaded->buffers.push_back({block.data(), size});
-    }
-    loaded->planned.emplace(et::Span<et::Span<uint8_t>>(loaded->buffers.data(), loaded->buffers.size()));
-    loaded->manager.emplace(&loaded->memory, &*loaded->planned, &scratch_);
     const RuntimeCall errors;
-    if (tracing_) loaded->tracer = std::make_unique<ExecutorchTracer>(*trace_, index, calls_of(text).chains);
-    if (heap_.uses_gpu()) {
-      const MethodCalls calls = calls_of(text);
-      loaded->needs = needs_of(calls, count - 1);
-      loaded->gives_state = has(calls.output_buffers, count - 1);
+    try {
+      place = loaded_method(index, text, errors);
+    } catch (const Aborted &) {
+      throw cannot_load(text, errors);
     }
-    auto method = program_->load_method(text.name.c_str(), &*loaded->manager, loaded->tracer.get(), nullptr,
-                                        &delegate_options_);
-    if (!method.ok())
-      throw Failure(format("method '%s' of %s cannot be loaded (%s): close something if memory is short, else install "
-                           "the edgekit-runtime that fits the bundle.",
-                           text.name.c_str(), folder_.c_str(), errors.reason().c_str()));
-    loaded->method.emplace(std::move(*method));
-    for (size_t input = 0; input < text.inputs.size(); ++input)
-      loaded->input_planned.push_back(meta.input_tensor_meta(input)->is_memory_planned());
-    for (size_t output = 0; output < text.outputs.size(); ++output)
-      loaded->output_planned.push_back(meta.output_tensor_meta(output)->is_memory_planned());
-    scratch_.reset();
-    place = std::move(loaded);
   }
 
   void run(size_t index, const Tensor *inputs, const Tensor *outputs, int64_t *rows) override {
@@ -338,6 +309,11 @@ class ExecutorchEngine final : public Engine {
       const et::Error error = loaded.needs.empty() ? method.execute() : step_through(loaded, text, errors);
       if (loaded.tracer) loaded.tracer->end(error == et::Error::Ok);
       check(error);
+      for (size_t output = 0; output < text.outputs.size(); ++output) {
+        const auto &tensor = method.get_output(output).toTensor();
+        if (loaded.output_planned[output]) std::memcpy(outputs[output].data, tensor.const_data_ptr(), tensor.nbytes());
+        rows[output] = tensor.dim() > 0 ? tensor.size(0) : 1;
+      }
     } catch (const Aborted &) {
       unload_broken(index);
       throw failed(text, et::Error::Internal, errors);
@@ -347,11 +323,6 @@ class ExecutorchEngine final : public Engine {
     }
     scratch_.reset();
     loaded.scratch = std::max(loaded.scratch, scratch_.most());
-    for (size_t output = 0; output < text.outputs.size(); ++output) {
-      const auto &tensor = method.get_output(output).toTensor();
-      if (loaded.output_planned[output]) std::memcpy(outputs[output].data, tensor.const_data_ptr(), tensor.nbytes());
-      rows[output] = tensor.dim() > 0 ? tensor.size(0) : 1;
-    }
   }
 
   void trace(bool on) override {
@@ -384,6 +355,52 @@ class ExecutorchEngine final : public Engine {
   size_t scratch_of(size_t method) const override { return methods_[method] ? methods_[method]->scratch : 0; }
 
  private:
+  // The program, and room for what it needs. Throws Aborted, too, where it is damaged.
+  void open(const Bundle &bundle, const std::string &path, const RuntimeCall &errors) {
+    auto loader = MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock);
+    if (!loader.ok()) throw cannot_load(path, errors);
+    loader_.emplace(std::move(*loader), heap_.uses_gpu());
+    auto program = et::Program::load(&*loader_, et::Program::Verification::InternalConsistency);
+    if (!program.ok()) throw cannot_load(path, errors);
+    program_.emplace(std::move(*program));
+    program_bytes_ = file_size(path);
+    methods_.resize(text_.methods.size());
+    traced_.resize(text_.methods.size());
+    share_packed_weights(bundle.manifest().part("files").part(text_.file.c_str()).text("sha256"));
+    plan(bundle.state() > 0);
+  }
+
+  // As above.
+  std::unique_ptr<LoadedMethod> loaded_method(size_t index, const MethodText &text, const RuntimeCall &errors) {
+    auto loaded = std::make_unique<LoadedMethod>(heap_);
+    const et::MethodMeta meta = metadata(text);
+    const size_t count = meta.num_memory_planned_buffers();
+    for (size_t buffer = 0; buffer < count; ++buffer) {
+      const size_t size = static_cast<size_t>(*meta.memory_planned_buffer_size(buffer));
+      const bool is_state = state_.size() > 0 && buffer + 1 == count;
+      Block &block = is_state ? state_ : arena_[buffer];
+      loaded->buffers.push_back({block.data(), size});
+    }
+    loaded->planned.emplace(et::Span<et::Span<uint8_t>>(loaded->buffers.data(), loaded->buffers.size()));
+    loaded->manager.emplace(&loaded->memory, &*loaded->planned, &scratch_);
+    if (tracing_) loaded->tracer = std::make_unique<ExecutorchTracer>(*trace_, index, calls_of(text).chains);
+    if (heap_.uses_gpu()) {
+      const MethodCalls calls = calls_of(text);
+      loaded->needs = needs_of(calls, count - 1);
+      loaded->gives_state = has(calls.output_buffers, count - 1);
+    }
+    auto method = program_->load_method(text.name.c_str(), &*loaded->manager, loaded->tracer.get(), nullptr,
+                                        &delegate_options_);
+    if (!method.ok()) throw cannot_load(text, errors);
+    loaded->method.emplace(std::move(*method));
+    for (size_t input = 0; input < text.inputs.size(); ++input)
+      loaded->input_planned.push_back(meta.input_tensor_meta(input)->is_memory_planned());
+    for (size_t output = 0; output < text.outputs.size(); ++output)
+      loaded->output_planned.push_back(meta.output_tensor_meta(output)->is_memory_planned());
+    scratch_.reset();
+    return loaded;
+  }
+
   // It stands in the middle of its work: the next run loads it anew.
   void unload_broken(size_t index) {
     scratch_.reset();
@@ -474,9 +491,25 @@ class ExecutorchEngine final : public Engine {
       log(LogLevel::warning, "each method packs its weights for itself");
   }
 
+  // Whether a tensor of the program is what the manifest says: callers' memory has that size.
+  static bool is_same(const et::Result<et::TensorInfo> &found, const TensorText &text) {
+    if (!found.ok() || found->scalar_type() != scalar_type(text.dtype)) return false;
+    const auto sizes = found->sizes();
+    return std::equal(sizes.begin(), sizes.end(), text.shape.begin(), text.shape.end());
+  }
+
+  static bool is_same(const et::MethodMeta &found, const MethodText &text) {
+    if (found.num_inputs() != text.inputs.size() || found.num_outputs() != text.outputs.size()) return false;
+    for (size_t index = 0; index < text.inputs.size(); ++index)
+      if (!is_same(found.input_tensor_meta(index), text.inputs[index])) return false;
+    for (size_t index = 0; index < text.outputs.size(); ++index)
+      if (!is_same(found.output_tensor_meta(index), text.outputs[index])) return false;
+    return true;
+  }
+
   et::MethodMeta metadata(const MethodText &text) const {
     auto meta = program_->method_meta(text.name.c_str());
-    if (!meta.ok() || meta->num_inputs() != text.inputs.size() || meta->num_outputs() != text.outputs.size())
+    if (!meta.ok() || !is_same(*meta, text))
       throw Failure(format("the program of %s has another method '%s' than its manifest says: export it again.",
                            folder_.c_str(), text.name.c_str()));
     return *meta;
@@ -547,6 +580,12 @@ class ExecutorchEngine final : public Engine {
   Failure cannot_load(const std::string &path, const ErrorLog &errors) const {
     return Failure(format("%s cannot be loaded (%s): close something if memory is short, else export it again.",
                           path.c_str(), errors.reason().c_str()));
+  }
+
+  Failure cannot_load(const MethodText &text, const ErrorLog &errors) const {
+    return Failure(format("method '%s' of %s cannot be loaded (%s): close something if memory is short, else install "
+                          "the edgekit-runtime that fits the bundle.",
+                          text.name.c_str(), folder_.c_str(), errors.reason().c_str()));
   }
 
   Failure failed(const MethodText &text, et::Error error, const ErrorLog &errors) const {

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.binding_overhead BUNDLE [--runs 20000] [--rounds 5]
 
 In the checkout; needs a Java development kit and CMake. All three in one process, run by run in turns, each with a
-session of its own and one thread; a process for each round. Differences are of runs that stand side by side. A bundle with a small
-program shows them best, such as stackvae-g's.
+session of its own and one thread; a process for each round. Differences are of runs that stand side by side. A bundle
+with a small program shows them best, such as stackvae-g's.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ constexpr uint64_t kLargestManifest = 16 << 20;
 // Schemas that this library reads: its own, and the one before.
 constexpr int64_t kSchemas[] = {1, 2};
 // Objects and lists in each other; no manifest has more than a dozen.
-constexpr int kDeepest = 64;
 constexpr const char *kFormats[] = {"pte", "tflite", "onnx"};
 // Tensors are smaller than this, so that sums of their sizes cannot overflow.
 constexpr int64_t kLargestTensor = int64_t{1} << 40;
@@ -40,20 +39,6 @@ bool is_unchanged(const std::string &text, const std::string &digest) {
   found.add(text.data(), place);
   found.add(text.data() + place + line.size(), text.size() - place - line.size());
   return found.hex() == digest;
-}
-
-// Whether more lies in each other than a manifest needs: what is small as text may be large when it is read.
-bool is_deep(const std::string &text) {
-  int depth = 0;
-  bool quoted = false;
-  for (size_t at = 0; at < text.size(); ++at) {
-    const char c = text[at];
-    if (c == '\\' && quoted) ++at;
-    else if (c == '"') quoted = !quoted;
-    else if (!quoted && (c == '{' || c == '[') && ++depth > kDeepest) return true;
-    else if (!quoted && (c == '}' || c == ']')) --depth;
-  }
-  return false;
 }
 
 // A schema for a sentence; what is no number or word may be of any length.
@@ -159,8 +144,7 @@ void Bundle::read_manifest(const std::vector<std::string> &keys) {
   text_ = read_file(file, kLargestManifest);
   // Before anything is made of what it says.
   for (const std::string &key : keys) check_signature(folder_, text_, key);
-  if (is_deep(text_)) throw Failure(format("%s is damaged: copy the bundle again.", file.c_str()));
-  manifest_ = Json::parse(text_, nullptr, false);
+  manifest_ = parse_json(text_);
   if (manifest_.is_discarded() || !manifest_.is_object() || !manifest_.contains("schema"))
     throw Failure(format("%s is damaged: copy the bundle again.", file.c_str()));
   const JsonPart fields = manifest();

@@ -1,5 +1,6 @@
 #include "heap.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -9,6 +10,7 @@
 namespace edgekit {
 
 void *Heap::take(size_t size, size_t alignment) noexcept {
+  if (size > PTRDIFF_MAX) return nullptr;  // rounded up, it would be small again
   void *memory = nullptr;
   if (allocator_.allocate != nullptr) {
     memory = allocator_.allocate(allocator_.user, size, alignment);

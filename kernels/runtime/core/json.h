@@ -10,6 +10,33 @@ namespace edgekit {
 
 using Json = nlohmann::json;
 
+// Whether a text nests deeper than any file of ours, outside of its strings. The parser takes any depth, but copying,
+// writing and comparing what it gave call themselves for each level.
+inline bool nests_too_deep(const std::string &text) {
+  constexpr int kDeepest = 64;
+  int depth = 0;
+  bool in_string = false;
+  for (size_t place = 0; place < text.size(); ++place) {
+    const char c = text[place];
+    if (in_string) {
+      if (c == '\\') ++place;
+      in_string = c != '"';
+    } else if (c == '"') {
+      in_string = true;
+    } else if ((c == '[' || c == '{') && ++depth > kDeepest) {
+      return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
+// The text's value; discarded where it is no JSON, or nests too deep.
+inline Json parse_json(const std::string &text) {
+  return nests_too_deep(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
+}
+
 // A part of a JSON file that remembers which file it is.
 class JsonPart {
  public:

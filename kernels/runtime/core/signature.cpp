@@ -86,7 +86,7 @@ void check_signature(const std::string &folder, const std::string &manifest, con
     throw Failure(format("%s is not signed, and a signature is required: take a bundle that `edgekit bundle sign` signed.",
                          folder.c_str()));
   const std::string text = read_file(file, kLargestSignature);
-  const Json fields = Json::parse(text, nullptr, false);
+  const Json fields = parse_json(text);
   const Failure damaged(format("%s is damaged: copy the bundle again.", file.c_str()));
   if (!fields.is_object() || !fields.contains("algorithm") || !fields.contains("schema")) throw damaged;
   if (fields["algorithm"] != "ed25519" || fields["schema"] != 1)

@@ -31,7 +31,7 @@ struct AnomalyDetector::Impl {
   };
 
   explicit Impl(const char *settings) {
-    const Json json = Json::parse(settings, nullptr, false);
+    const Json json = parse_json(settings);
     if (json.is_discarded()) throw invalid("'s settings are not valid");
     const JsonPart fields(json, "the anomaly detector");
     window = fields.integer("window");

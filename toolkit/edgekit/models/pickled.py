@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,19 +11,6 @@ import torch
 from torch import Tensor
 
 from edgekit.errors import EdgekitError
-
-#: What the unpickler raises on damaged bytes depends on where they are.
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    MemoryError,
-)
 
 
 def load_state_dict(path: Path, what: str = "") -> dict[str, Tensor]:
@@ -40,7 +26,7 @@ def load_state_dict(path: Path, what: str = "") -> dict[str, Tensor]:
     check_unpacked_size(path, what)
     try:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE:
+    except Exception:  # torch's unpickler raises whatever damaged bytes lead it to
         raise EdgekitError(
             f"{what}{path} is cut short, or holds more than tensors (which is not loaded, it could run code): copy it "
             f"again."
