@@ -50,7 +50,7 @@ def test_alarms_of_readings(binding, fp32_bundle, tmp_path):
     assert len(expected)
     assert last == f"{len(rows)} rows, {len(expected)} alarms"
     for line, row in zip(lines, expected, strict=True):
-        found = re.fullmatch(r"row (\d+), score (\S+), (sensor|systematic): (\w+), (\w+)", line)
+        found = re.fullmatch(r"row (\d+), score (\S+), (sensor|systematic): (.+), (.+)", line)
         assert int(found[1]) == row
         assert float(found[2]) == pytest.approx(wanted.scores[row], rel=1e-4)
         assert found[4] == pipeline.detector.channels[int(np.argmax(wanted.errors[row]))]

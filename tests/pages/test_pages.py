@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ WRITTEN = ("build", "bundles", "dist", "results", "runs")
 #: In docs/. Those of `ON_A_BOARD` log in to a host `board`.
 PAGES = ("embed-in-cpp.md", "extending.md", "signing.md", "android.md")
 ON_A_BOARD = ("jetson.md", "raspberry-pi.md")
+#: What a page needs that not every machine has: a program, and its package.
+NEEDED = {"android.md": ("javac", "openjdk-17-jdk-headless")}
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +79,9 @@ def follow(page: str, checkout: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page(page: str, checkout: Path):
+    program, package = NEEDED.get(page, ("bash", "bash"))
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}: apt install {package}")
     follow(page, checkout)
 
 
