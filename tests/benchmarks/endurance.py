@@ -3,9 +3,8 @@
     python -m tests.benchmarks.endurance BUNDLE... [--runs 100000] [--opens 1000] [--json]
 
 In the checkout, with the installed edgekit-runtime. A run is a row of a stream, an image or a text, by the bundle's
-task. A tenth of the runs come first, as warm-up; then what malloc has given out (mallinfo2, without the process's other
-mappings) and the resident set are read before and after the others. Ends with 1 where what was given out grew by more
-than 64 KiB.
+task. A tenth of the runs come first, as warm-up; then what malloc has given out (mallinfo2) and the resident set are
+read, before and after the others. Ends with 1 where what was given out grew by more than 64 KiB.
 """
 
 from __future__ import annotations
@@ -47,25 +46,12 @@ class Growth:
 class _Malloc(ctypes.Structure):
     """mallinfo2: sizes in bytes."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_size_t)
-        for name in [
-            "arena",
-            "ordblks",
-            "smblks",
-            "hblks",
-            "hblkhd",
-            "usmblks",
-            "fsmblks",
-            "uordblks",
-            "fordblks",
-            "keepcost",
-        ]
-    )
+    _names = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _names)
 
 
 def given_out() -> int:
-    """Bytes that malloc has given out and not got back, in all of its arenas' pieces and mappings of the main one."""
+    """Bytes that malloc has given out and not got back."""
     info = ctypes.CDLL(None).mallinfo2
     info.restype = _Malloc
     found = info()
