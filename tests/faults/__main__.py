@@ -90,7 +90,7 @@ def _progress(kind: str) -> Any:
 
 def _memory(folder: Path, quiet: bool) -> list[dict[str, Any]]:
     rows = []
-    for path in sorted(path for path in folder.iterdir() if (path / "edgekit-run").exists()):
+    for path in sorted(path for path in folder.iterdir() if (path / "manifest.json").exists() and path.name[0] != "."):
         found = limited(path)
         rows.append(found.to_dict())
         if not quiet:

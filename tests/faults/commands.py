@@ -31,13 +31,17 @@ class Commands:
     Args:
         folder: of logs, caches and temporary files.
         environment: what differs in the commands' environment.
+        server: what differs in that of the warm process itself.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str] | None = None, server: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         places = {"XDG_CACHE_HOME": folder / "cache", "TMPDIR": folder / "tmp"}
         for place in places.values():
             place.mkdir(parents=True, exist_ok=True)
+        self._own = {"OMP_NUM_THREADS": "1"} | dict(server or {})
         self.environment = {name: str(place) for name, place in places.items()} | dict(environment or {})
 
     def __enter__(self) -> Commands:
@@ -46,8 +50,7 @@ class Commands:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={name: value for name, value in os.environ.items() if name != "EDGEKIT_DATA"}
-            | {"OMP_NUM_THREADS": "1"},
+            env={name: value for name, value in os.environ.items() if name != "EDGEKIT_DATA"} | self._own,
         )
         return self
 

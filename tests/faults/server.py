@@ -63,6 +63,7 @@ def _run_program(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         if process == 0:
             os.dup2(out.fileno(), 1)
             os.dup2(said.fileno(), 2)
+            os.closerange(3, 4096)  # as exec does with them: a lock that the parent has is not handed down
             _leave(lambda: _command_line(words))
         try:
             status = os.waitpid(process, 0)[1]
