@@ -183,9 +183,8 @@ def test_shapes_that_are_not_the_programs(bundle: Path, kind: str, shape: list[i
     programs = manifest.load(bundle)["programs"]
     programs[0]["methods"][0][kind][0]["shape"] = shape
     change(bundle, programs=programs)
-    session, given = Session(bundle), np.zeros(shape if kind == "inputs" else (1, 6), np.float32)
-    with pytest.raises(EdgekitError, match=r"Expected shape|buffer size|no memory for what method"):
-        session.run(given, method="forward_1x6")
+    with pytest.raises(EdgekitError, match="has another method 'forward_1x6' than its manifest says"):
+        Session(bundle)
 
 
 def test_what_is_swapped_while_it_is_checked(bundle: Path, tmp_path: Path):

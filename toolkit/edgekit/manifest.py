@@ -19,7 +19,7 @@ SCHEMA = 2
 #: Schemas that this version reads: its own and the one before.
 READABLE_SCHEMAS = (1, 2)
 #: The first edgekit-runtime that reads `SCHEMA`.
-MINIMUM_RUNTIME = "0.1.0"
+MINIMUM_RUNTIME = "0.2.0"
 FILE_NAME = "manifest.json"
 #: Beside it where a bundle was signed; never listed in it.
 SIGNATURE_NAME = "manifest.sig"

@@ -5,16 +5,19 @@ Imports nothing that takes time: it is in place before everything else is loaded
 
 from __future__ import annotations
 
-import _thread
+import contextlib
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any
 
 #: The exit code of what was interrupted.
 EXIT_CODE = 130
 _STDERR = 2
+#: Seconds until a lost interrupt is raised again.
+_PAUSE = 0.05
 
 _count = 0
 _said = False
@@ -60,10 +63,17 @@ def _on_interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _again(error: Any) -> None:
-    """Where the exception was raised it could not go on, in a destructor: it is raised once more."""
+    """Where the exception was raised it could not go on, in a destructor: it is raised once more, after this returned.
+
+    What is raised in here would be lost too.
+    """
     global _count
     if isinstance(error.exc_value, KeyboardInterrupt):
         _count = 0
-        _thread.interrupt_main()
+        # A signal, which ends a wait too.
+        again = threading.Timer(_PAUSE, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        again.daemon = True
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+            again.start()
     elif not interrupted():
         sys.__unraisablehook__(error)
