@@ -74,7 +74,7 @@ def interface() -> Interface:
     parts["edgekit-run"] = dict(runner_flags())
     kinds = {name: kind if isinstance(kind, tuple) else (kind,) for name, kind in manifest.FIELDS.items()}
     parts["manifest.json"] = {name: " or ".join(kind.__name__ for kind in among) for name, among in kinds.items()}
-    parts["manifest.json"]["(schema)"] = str(manifest.SCHEMA)
+    parts["manifest.json"]["SCHEMA"] = str(manifest.SCHEMA)
     return parts
 
 
