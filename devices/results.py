@@ -18,7 +18,7 @@ from typing import Any
 
 from edgekit.bundle import Bundle
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.files import explained, replacing
+from edgekit.files import explained, locked, replacing
 
 SCHEMA = 1
 #: Where a folder of results has them.
@@ -281,9 +281,10 @@ def append_results(path: Path, results: Iterable[Mapping[str, Any]]) -> None:
         EdgekitError: the file cannot be written, or is none of results.
     """
     lines = [json.dumps(result, sort_keys=True, allow_nan=False) for result in results]
-    with explained("read", path):
-        before = path.read_bytes() if os.path.lexists(path) else b""
-    if before and not before.endswith(b"\n"):
-        before += b"\n"
-    with replacing(path) as temporary:
-        temporary.write_bytes(before + "".join(f"{line}\n" for line in lines).encode())
+    with locked(path):  # two profiles may add to one file
+        with explained("read", path):
+            before = path.read_bytes() if os.path.lexists(path) else b""
+        if before and not before.endswith(b"\n"):
+            before += b"\n"
+        with replacing(path) as temporary:
+            temporary.write_bytes(before + "".join(f"{line}\n" for line in lines).encode())

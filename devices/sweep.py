@@ -10,22 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from edgekit.bundle import Bundle
 from edgekit.devices.results import FILE_NAME, append_results, check_result, read_results, target_name
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.files import read_json_object, sha256_of, write_text
+from edgekit.files import locked, read_json_object, sha256_of, write_text
+from edgekit.processes import run_program
 
 BUNDLES, JOBS = "bundles", "jobs"
 #: The command line, in a process of this Python.
-EDGEKIT = (sys.executable, "-c", "from edgekit.cli.main import main; main()")
+EDGEKIT = (sys.executable, "-c", "from edgekit.cli.start import start; start()")
 #: The target on which nothing is run: a profile's estimate.
 ESTIMATE = "estimate"
 
@@ -114,7 +115,18 @@ def sweep(
         again: do everything anew.
         on_job: told of a job when it begins ("begins"), is done ("done"), or was done before ("known").
         runner: does the jobs that are left; default: here, one after the other.
+
+    Raises:
+        EdgekitError: another sweep is at work in the folder.
     """
+    busy = f"another sweep is at work in {folder}: wait for its end, or choose another folder with -o."
+    with locked(folder / JOBS, busy):
+        return _sweep(jobs, folder, again, on_job, runner)
+
+
+def _sweep(
+    jobs: Sequence[Job], folder: Path, again: bool, on_job: Callable[[Job, str], None], runner: Runner | None
+) -> list[dict[str, Any]]:
     records: dict[str, dict[str, Any]] = {}
     left = []
     measured = {} if again else _measured(folder)
@@ -234,11 +246,11 @@ def _profile(bundle: Path, target: str, job: Job) -> dict[str, Any]:
     return check_result(result, f"what `edgekit profile` gave for {bundle.name}")
 
 
-def _edgekit(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*EDGEKIT, *arguments], capture_output=True, text=True, check=False)
+def _edgekit(*arguments: str) -> CompletedProcess[str]:
+    return run_program([*EDGEKIT, *arguments])
 
 
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
+def _reason(done: CompletedProcess[str]) -> str:
     """The sentence that a failed command ended with."""
     lines = [line for line in done.stderr.splitlines() if line.startswith("edgekit: ")]
     if lines:

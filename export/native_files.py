@@ -11,9 +11,7 @@ import hashlib
 import os
 import platform
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -22,6 +20,8 @@ import edgekit_runtime
 from edgekit.bundle import RUNNER
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError
+from edgekit.files import explained, locked, unfinished
+from edgekit.processes import run_program
 
 LIBRARIES = "lib"
 #: By architecture: the compiler that builds for it, the package that has it, and CMake's toolchain file.
@@ -59,7 +59,9 @@ def native_files(architecture: str, say: Callable[[str], None] = lambda line: No
     folder = cached(architecture)
     if not folder.is_dir():
         say(f"building the native files for {architecture}, once for this version of edgekit")
-        _build(architecture, folder)
+        with locked(folder):  # another export may have begun to
+            if not folder.is_dir():
+                _build(architecture, folder)
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
@@ -121,9 +123,8 @@ def _build(architecture: str, target: Path) -> None:
     cmake, ninja = (shutil.which(name, path=tools) for name in ("cmake", "ninja"))
     if cmake is None or ninja is None:
         raise EdgekitError("the native build needs CMake and Ninja: pip install cmake ninja.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build.") as scratch:
-        build, stage, gpu_code = (Path(scratch, name) for name in ("build", "stage", "gpu_code.bin"))
+    with unfinished(target, folder=True) as scratch, explained("write", target):
+        build, stage, gpu_code = (scratch / name for name in ("build", "stage", "gpu_code.bin"))
         gpu_code.write_bytes(_gpu_code())
         for command in (
             [
@@ -135,11 +136,9 @@ def _build(architecture: str, target: Path) -> None:
             [cmake, "--build", str(build)],
             [cmake, "--install", str(build), "--prefix", str(stage), "--component", "device", "--strip"],
         ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = run_program(command)
             if done.returncode != 0:
                 log = target.with_suffix(".log")
                 log.write_text(done.stdout + done.stderr, encoding="utf-8")
                 raise EdgekitError(f"the native files for {architecture} cannot be built: {log} has what CMake said.")
-        # Another export may have been as fast.
-        if not target.is_dir():
-            stage.rename(target)
+        stage.rename(target)

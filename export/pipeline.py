@@ -16,9 +16,10 @@ import edgekit
 from edgekit.bundle import Bundle, check_target, seal, writing
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, GateError, UsageError
-from edgekit.export import verify
+from edgekit.export import licenses, sbom, verify
 from edgekit.export.accuracy import eager_metrics, measure_accuracy, missed
 from edgekit.export.carried import check_libraries, check_operators
+from edgekit.export.components import components_of
 from edgekit.export.formats import PTE, ProgramFormat, check_format
 from edgekit.export.gpu import gpu_part
 from edgekit.export.memory import largest_part
@@ -28,6 +29,7 @@ from edgekit.export.programs import FinishedProgram, make_program
 from edgekit.export.quantized import rounds_modules
 from edgekit.export.recipes import Recipe
 from edgekit.export.runtime_files import runtime_files
+from edgekit.files import sha256_of
 from edgekit.models.metrics import Drop, Extent
 from edgekit.models.model import Method, Model
 from edgekit.report import bytes_text
@@ -153,6 +155,7 @@ def export(
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(path, folder / name)
         verify.save_samples(verify.make_samples(model, methods), folder)
+        _list_parts(folder, fields, bundle_name(model, device, recipe, form))
         # Sealed once so that verification runs what the device will: the files, by way of a session.
         seal(folder, fields)
         on_stage("verify")
@@ -181,6 +184,15 @@ def export(
         on_stage("pack")
         seal(folder, fields)
     return Bundle.open(target)
+
+
+def _list_parts(folder: Path, fields: dict[str, Any], name: str) -> None:
+    """Writes what a bundle consists of and under which licences, and names both files in the manifest's fields."""
+    hashes = {path.relative_to(folder).as_posix(): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
+    components = components_of(fields, hashes)
+    (folder / sbom.FILE_NAME).write_bytes(sbom.make_sbom(name, components, hashes, fields["tools"]))
+    (folder / licenses.FILE_NAME).write_bytes(licenses.make_licenses(components))
+    fields |= {"sbom": sbom.FILE_NAME, "licenses": licenses.FILE_NAME}
 
 
 def tool_versions(packages: Sequence[str] = ("torch", "executorch", "torchao")) -> dict[str, str]:

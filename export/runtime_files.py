@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +17,8 @@ from pathlib import Path
 
 from edgekit.errors import EdgekitError
 from edgekit.export.native_files import LIBRARIES
+from edgekit.files import explained, locked, unfinished
+from edgekit.processes import run_program
 
 
 @dataclass(frozen=True)
@@ -87,24 +87,22 @@ def _downloaded(library: RuntimeLibrary, architecture: str, say: Callable[[str],
     if architecture not in library.platforms:
         raise EdgekitError(f"{library.package} has no library for {architecture}: export on such a machine.")
     say(f"downloading {library.package} {wanted} for {architecture}, once for this version")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download.") as scratch:
+    with locked(target), unfinished(target, folder=True) as scratch, explained("write", target):
+        if target.is_dir():  # another export was as fast
+            return target / library.module
         platforms = [word for name in library.platforms[architecture] for word in ("--platform", name)]
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", *platforms]
-        done = subprocess.run(
-            [*command, "-d", scratch, f"{library.package}=={wanted}"], capture_output=True, text=True, check=False
-        )
-        wheels = list(Path(scratch).glob("*.whl"))
+        done = run_program([*command, "-d", str(scratch), f"{library.package}=={wanted}"])
+        wheels = list(scratch.glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             raise EdgekitError(
                 f"pip cannot download {library.package} {wanted} for {architecture} (is there a network?): export "
                 f"there, or put {library.name} beside the bundle's other libraries yourself."
             )
-        unpacked = Path(scratch, "unpacked")
+        unpacked = scratch / "unpacked"
         with zipfile.ZipFile(wheels[0]) as wheel:
             pattern = f"{library.module}/{library.inside}"
             members = [name for name in wheel.namelist() if Path(name).match(pattern)]
             wheel.extractall(unpacked, members)
-        if not target.is_dir():
-            unpacked.rename(target)
+        unpacked.rename(target)
     return target / library.module

@@ -134,6 +134,11 @@ class Machine:
         found: dict[str, int] = json.loads(self._start(SESSION / "count_steps", [bundle, prompt, tokens, *feature], {}))
         return found
 
+    def count_rows(self, bundle: Path, together: int) -> dict[str, int]:
+        """Allocations while a stream takes sensor rows, by library; so many at a time."""
+        found: dict[str, int] = json.loads(self._start(SESSION / "count_rows", [bundle, together], {}))
+        return found
+
     def _run(
         self, program: Path, arguments: Sequence[object], inputs: Sequence[np.ndarray], environment: dict[str, str]
     ) -> list[bytes]:
@@ -170,12 +175,18 @@ def runtime_for_cmake() -> Path:
     return next(path for path in (Path(path) / "cmake" for path in edgekit_runtime.__path__) if path.is_dir())
 
 
+def tool(name: str) -> str:
+    """CMake of this environment, or the system's; skips where there is none, or no compiler."""
+    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    found = shutil.which(name, path=tools)
+    if found is None or shutil.which("c++") is None:
+        pytest.skip("the native tests need CMake (pip install cmake) and a C++ compiler")
+    return found
+
+
 def build(folder: Path, *options: str, targets: Sequence[str] = ("all",)) -> Path:
     """Builds the libraries and the test programs, or what is named of them."""
-    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    cmake = shutil.which("cmake", path=tools)
-    if cmake is None or shutil.which("c++") is None:
-        pytest.skip("the native tests need CMake (pip install cmake) and a C++ compiler")
+    cmake = tool("cmake")
     configure = ["-S", CHECKOUT, "-B", folder, "-DEDGEKIT_BUILD_TESTS=ON", f"-DPython_EXECUTABLE={sys.executable}"]
     configure.append(f"-DEDGEKIT_GPU_CODE={made_gpu_code(folder / 'gpu_code.bin')}")
     make = ["--build", folder, "--parallel", os.cpu_count(), "--target", *targets]

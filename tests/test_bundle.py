@@ -244,7 +244,7 @@ def test_the_old_bundle_comes_back_if_the_new_one_cannot_take_its_place(bundle: 
     rename = Path.rename
 
     def refuse(self: Path, target: Path) -> Path:
-        if self.suffix == ".partial":
+        if self.suffix == ".partial" and not self.stem.endswith("old"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return rename(self, target)
 
@@ -346,7 +346,8 @@ def test_only_what_dead_exports_of_this_bundle_left_is_swept(tmp_path: Path):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
         with subprocess.Popen([sys.executable, "-c", ""]) as dead:
             pass
-        swept = [f".bundle.{dead.pid}.abc_1234.partial", f".bundle.{os.getpid()}.abcd1234.partial"]
+        swept = [f".bundle.{dead.pid}.{end}.partial" for end in ("abc_1234", "abcd1234old")]
+        swept.append(f".bundle.{os.getpid()}.abcd1234.partial")
         kept = [
             f".bundle.{alive.pid}.abcd1234.partial",
             f".bundle.v2.{dead.pid}.abcd1234.partial",

@@ -8,13 +8,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.files import check_writable, explained, replacing, sha256_of, write_text
+from edgekit.files import (
+    check_writable,
+    explained,
+    locked,
+    remove_unfinished,
+    replacing,
+    sha256_of,
+    unfinished,
+    write_text,
+)
 
 
 @pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (3 << 20) + 5])
@@ -74,6 +85,70 @@ def test_a_kill_in_the_block_changes_nothing(tmp_path: Path):
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGKILL)
     assert path.read_text() == "old"
+    assert len(os.listdir(tmp_path)) == 2  # the leftover
+    write_text(path, "new")
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_what_another_thread_has_begun_is_no_leftover(tmp_path: Path):
+    path = tmp_path / "file.txt"
+    with replacing(path) as first:
+        first.write_text("first")
+        write_text(path, "second")
+        assert first.exists()
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from edgekit.files import locked
+with locked(Path(sys.argv[1])):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path):
+    path = tmp_path / "results"
+    with subprocess.Popen([sys.executable, "-c", HOLDING, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        with pytest.raises(EdgekitError, match=r"^somebody has it\.$"), locked(path, "somebody has it."):
+            pass
+        process.send_signal(signal.SIGKILL)
+    assert os.listdir(tmp_path) == [".results.lock"]
+    with locked(path, "somebody has it."):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_is_waited_for(tmp_path: Path):
+    path, turns = tmp_path / "results", []
+
+    def take(name: str) -> None:
+        for _ in range(20):
+            with locked(path):
+                turns.append(name)
+                time.sleep(0.001)
+                assert turns[-1] == name
+                turns.append(name)
+
+    threads = [threading.Thread(target=take, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert turns[::2] == turns[1::2]
+    assert len(turns) == 120
+
+
+def test_what_is_unfinished_goes_when_the_process_must_end(tmp_path: Path):
+    with unfinished(tmp_path / "folder", folder=True) as folder, unfinished(tmp_path / "file"):
+        (folder / "half").touch()
+        remove_unfinished()
+        assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_in_the_way_is_said(tmp_path: Path):

@@ -1,4 +1,4 @@
-# Where the headers of torch, the headers and libraries of ExecuTorch, and nlohmann/json and stb are:
+# Where the headers of torch, the headers and libraries of ExecuTorch, and nlohmann/json, stb and Monocypher are:
 # EDGEKIT_TORCH_INCLUDE, EDGEKIT_EXECUTORCH, EDGEKIT_HEADERS. gpu_code.cmake asks for NVRTC.
 #
 # packages.py finds them: in the building interpreter's environment, or in their wheels, which a cross build always

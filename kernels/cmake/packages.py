@@ -4,8 +4,8 @@
 
 The installed package is taken when its version fits edgekit's pin. Otherwise (it is not installed yet, or a cross build
 needs another platform's) its wheel is downloaded without its dependencies and unpacked, in part, in FOLDER. The path is
-printed. `headers` are libraries that are nothing but headers, and come with the sources of a published package. NVRTC
-compiles the GPU's kernels, and runs here whatever the platform.
+printed. `headers` are small libraries of a file or two, and come with the sources of published packages. NVRTC compiles
+the GPU's kernels, and runs here whatever the platform.
 """
 
 from __future__ import annotations
@@ -31,12 +31,27 @@ PARTS = {
     "nvidia-cuda-nvrtc-cu12": (("nvidia/cuda_nvrtc/lib/",), "nvidia/cuda_nvrtc"),
     "nvidia-cuda-nvrtc": (("nvidia/cu13/lib/libnvrtc.so.", "nvidia/cu13/lib/libnvrtc-builtins.so."), "nvidia/cu13"),
 }  # fmt: skip
-#: nlohmann/json 3.11.2, stb_image 2.28 and stb_image_write 1.16 lie in this published source package; their SHA-256.
-SOURCES = "stable-diffusion-cpp-python==0.4.7"
-HEADERS = {
-    "nlohmann/json.hpp": "665fa14b8af3837966949e8eb0052d583e2ac105d3438baba9951785512cf921",
-    "stb/stb_image.h": "38e08c1c5ab8869ae8d605ddaefa85ad3fea24a2964fd63a099c0c0f79c70bcc",
-    "stb/stb_image_write.h": "683e15c6dfdc2d57b06b9e166ba27665328e0854a9c1130c2ba9958afaf2f8da",
+#: By published source package: the files taken from it, with where they lie there and their SHA-256. They are
+#: nlohmann/json 3.11.2, stb_image 2.28, stb_image_write 1.16 and Monocypher 4.0.3.
+SOURCES = {
+    "stable-diffusion-cpp-python==0.4.7": {
+        "nlohmann/json.hpp": (
+            "thirdparty/json.hpp",
+            "665fa14b8af3837966949e8eb0052d583e2ac105d3438baba9951785512cf921",
+        ),
+        "stb/stb_image.h": (
+            "thirdparty/stb_image.h",
+            "38e08c1c5ab8869ae8d605ddaefa85ad3fea24a2964fd63a099c0c0f79c70bcc",
+        ),
+        "stb/stb_image_write.h": (
+            "thirdparty/stb_image_write.h",
+            "683e15c6dfdc2d57b06b9e166ba27665328e0854a9c1130c2ba9958afaf2f8da",
+        ),
+    },
+    "pymonocypher==4.0.3.4": {
+        "monocypher/monocypher.c": ("monocypher.c", "57eb914fc88136119bd41655cccb8c250048bf54d470540625186f8ab16f64be"),
+        "monocypher/monocypher.h": ("monocypher.h", "c494da712122da7ff679fdcf318a5317e84972b6c950fe9d896212947797facd"),
+    },
 }
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -84,19 +99,19 @@ def unpack(name: str, wanted: str, place: Path, platform: str | None) -> None:
 
 
 def headers(folder: Path) -> Path:
-    """The folder with the headers of HEADERS, which is made when one is missing there."""
-    if all((folder / name).is_file() for name in HEADERS):
-        return folder
-    with downloaded(SOURCES, "--no-binary", SOURCES.split("==")[0]) as file, tarfile.open(file) as sources:
-        for name, wanted in HEADERS.items():
-            end = f"/thirdparty/{Path(name).name}"
-            member = next((member for member in sources.getmembers() if member.name.endswith(end)), None)
-            content = sources.extractfile(member) if member else None
-            header = content.read() if content else b""
-            if hashlib.sha256(header).hexdigest() != wanted:
-                raise SystemExit(f"{SOURCES} has another {name} than edgekit was made with: set EDGEKIT_HEADERS.")
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(header)
+    """The folder with the files of SOURCES; a package of which one is missing there is fetched."""
+    for package, files in SOURCES.items():
+        if all((folder / name).is_file() for name in files):
+            continue
+        with downloaded(package, "--no-binary", package.split("==")[0]) as file, tarfile.open(file) as sources:
+            for name, (end, wanted) in files.items():
+                member = next((member for member in sources.getmembers() if member.name.endswith(f"/{end}")), None)
+                opened = sources.extractfile(member) if member else None
+                content = opened.read() if opened else b""
+                if hashlib.sha256(content).hexdigest() != wanted:
+                    raise SystemExit(f"{package} has another {name} than edgekit was made with: set EDGEKIT_HEADERS.")
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
     return folder
 
 

@@ -21,6 +21,7 @@
 #include "core/dtype.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/version.h"
 #include "executorch_tracer.h"
 #include "gpu_use.h"
 #include "program_calls.h"
@@ -458,14 +459,9 @@ class ExecutorchEngine final : public Engine {
   }
 
   void check_version(const JsonPart &minimum) const {
-    if (!minimum.has("executorch")) return;
-    const std::string needed = minimum.text("executorch");
-    int have[2] = {}, want[2] = {};
-    std::sscanf(EDGEKIT_EXECUTORCH_VERSION, "%d.%d", &have[0], &have[1]);
-    if (std::sscanf(needed.c_str(), "%d.%d", &want[0], &want[1]) < 1) throw minimum.wrong("executorch");
-    if (std::lexicographical_compare(have, have + 2, want, want + 2))
+    if (!is_new_enough(minimum, "executorch", EDGEKIT_EXECUTORCH_VERSION))
       throw Failure(format("%s needs ExecuTorch %s or newer, this runtime has %s: install a newer edgekit-runtime.",
-                           folder_.c_str(), needed.c_str(), EDGEKIT_EXECUTORCH_VERSION));
+                           folder_.c_str(), minimum.text("executorch").c_str(), EDGEKIT_EXECUTORCH_VERSION));
   }
 
   void check_operators() const {

@@ -18,6 +18,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "core/version.h"
 #include "executorch_engine.h"
 #include "onnxruntime_api.h"
 #include "onnxruntime_profile.h"
@@ -340,14 +341,9 @@ class OnnxRuntimeEngine final : public Engine {
   }
 
   void check_version(const JsonPart &minimum) const {
-    if (!minimum.has("onnxruntime")) return;
-    const std::string needed = minimum.text("onnxruntime");
-    int have[2] = {}, want[2] = {};
-    std::sscanf(runtime_.version.c_str(), "%d.%d", &have[0], &have[1]);
-    if (std::sscanf(needed.c_str(), "%d.%d", &want[0], &want[1]) < 1) throw minimum.wrong("onnxruntime");
-    if (std::lexicographical_compare(have, have + 2, want, want + 2))
+    if (!is_new_enough(minimum, "onnxruntime", runtime_.version))
       throw Failure(format("%s needs ONNX Runtime %s or newer, %s is %s: install a newer one.", folder_.c_str(),
-                           needed.c_str(), runtime_.path.c_str(), runtime_.version.c_str()));
+                           minimum.text("onnxruntime").c_str(), runtime_.path.c_str(), runtime_.version.c_str()));
   }
 
   // Of what the manifest names, what this library has, in that order. "cpu" is what may always be fallen back on, and a

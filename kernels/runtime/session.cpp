@@ -72,7 +72,7 @@ bool is_finite(const Tensor &tensor) {
 struct Session::Impl {
   Impl(const char *folder, const Options &options)
       : heap(options.allocator),
-        bundle(folder, options.check_files),
+        bundle(folder, options.check_files, options.public_key),
         program(bundle.program()),
         task(bundle.task()),
         on_gpu(prepare_gpu(bundle, program)),

@@ -29,7 +29,9 @@ def test_what_the_manifest_says(text_bundle):
     settings = {"context": 96, "chunk": 16, "vocabulary": 300, "end": 0, "k_budget": 8, "begin": None, "longest": 96}
     assert manifest["pipeline"] == {"name": "generate_text", **settings}
     assert [method["name"] for method in manifest["programs"][0]["methods"]] == ["extend", "reset", "attention_maps"]
-    assert set(manifest["files"]) == {"program.pte", "samples.safetensors", "tokenizer.json"}
+    assert set(manifest["files"]) == {
+        *("program.pte", "samples.safetensors", "tokenizer.json", "sbom.cdx.json", "LICENSES.txt")
+    }
     accuracy = manifest["accuracy"]
     assert all(output["max_abs"] < 1e-3 for output in accuracy["outputs"])
     assert accuracy["metric"]["program"] == pytest.approx(accuracy["metric"]["eager"], rel=1e-5)

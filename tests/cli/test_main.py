@@ -61,7 +61,7 @@ def test_importing_the_package_is_quick():
     [
         (("exprot",), "unknown command 'exprot': did you mean 'export'?"),
         (("veryfi", "x"), "unknown command 'veryfi': did you mean 'verify'?"),
-        (("xyz",), "known: compare, devices, doctor"),
+        (("xyz",), "known: bundle, compare, devices, doctor"),
         (("export", "stackvae", "--device", "jetson"), "unknown model 'stackvae': did you mean 'stackvae-g'?"),
         (("train", "stack-vae-g", "--data", "x"), "unknown model 'stack-vae-g': did you mean 'stackvae-g'?"),
         (("evaluate", "stackvea-g", "--data", "x"), "unknown model 'stackvea-g': did you mean 'stackvae-g'?"),
@@ -190,3 +190,61 @@ def test_an_interrupted_process_says_so():
         process.send_signal(signal.SIGINT)
         assert "edgekit: interrupted" in process.stderr.read()
     assert process.returncode == 130
+
+
+def interrupted(script: str, times: int, *arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of a Python program that is interrupted each time that it says "ready"."""
+    command = [sys.executable, "-c", script, *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(times):
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+        return process.wait(), process.stderr.read()
+
+
+START = "from edgekit.cli.start import start; start()"
+INTERRUPTED = "edgekit: interrupted; nothing half-written was left.\n"
+
+
+def test_interrupted_while_it_is_loaded():
+    script = (
+        "import sys, time\nclass Finder:\n    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'click':\n            print('ready', flush=True)\n            time.sleep(60)\n"
+        f"sys.meta_path.insert(0, Finder())\n{START}"
+    )
+    assert interrupted(script, 1, "list", "devices") == (130, INTERRUPTED)
+
+
+def test_a_library_that_makes_another_error_of_it():
+    script = (
+        "import edgekit.cli.list as l, time\ndef devices():\n    try:\n        print('ready', flush=True)\n"
+        "        time.sleep(60)\n    except KeyboardInterrupt:\n        raise RuntimeError('no')\n"
+        f"l._devices = devices\n{START}"
+    )
+    assert interrupted(script, 1, "list", "devices") == (130, INTERRUPTED)
+
+
+def test_a_destructor_that_swallows_it():
+    script = (
+        "import edgekit.cli.list as l, time\nclass Slow:\n    def __del__(self):\n        print('ready', flush=True)\n"
+        "        time.sleep(60)\ndef devices():\n    Slow()\n    time.sleep(60)\n"
+        f"l._devices = devices\n{START}"
+    )
+    assert interrupted(script, 1, "list", "devices") == (130, INTERRUPTED)
+
+
+def test_interrupted_again_while_it_cleans_up(tmp_path):
+    script = (
+        "import edgekit.cli.list as l, sys, time\nfrom pathlib import Path\nfrom edgekit.files import unfinished\n"
+        "def devices():\n    with unfinished(Path(sys.argv[3]), folder=True) as folder:\n"
+        "        (folder / 'half').touch()\n        try:\n            print('ready', flush=True)\n"
+        "            time.sleep(60)\n        finally:\n            print('ready', flush=True)\n"
+        "            time.sleep(60)\n"
+        f"l._devices = devices\nplace = sys.argv.pop()\nsys.argv[3:] = []\n{START}"
+    )
+    script = script.replace("sys.argv[3]", "place")
+    assert interrupted(script, 2, "list", "devices", str(tmp_path / "bundle")) == (130, INTERRUPTED)
+    assert list(tmp_path.iterdir()) == []

@@ -66,3 +66,20 @@ def test_data_without_variation_or_rows(cli, tmp_path):
     result = cli("train", "stackvae-g", "--data", tmp_path / "short.npy", "-o", tmp_path / "runs")
     assert (result.code, result.out) == (1, "")
     assert "rows" in result.err
+
+
+def test_a_run_that_was_stopped_before_its_card_goes_on(cli, pump_data, tmp_path, monkeypatch):
+    from edgekit.models.stackvae_g import train
+
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    words = ("train", "stackvae-g", "--data", pump_data, "-o", tmp_path / "pump.safetensors", *SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "card_text", stop)
+        assert cli(*words).code == 130
+    before = (tmp_path / "pump.safetensors").read_bytes()
+    assert cli(*words).code == 0
+    assert (tmp_path / "pump.safetensors").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pump.graph.png", "pump.md", "pump.safetensors"]
+    assert cli(*words).code == 2  # now it is whole

@@ -18,6 +18,7 @@ from edgekit.export.carried import check_libraries, check_operators, needed
 from edgekit.export.native_files import missing_for, native_files
 from edgekit.kernels import library_path
 from edgekit.kernels.gpu_images import carried, unpack
+from edgekit.signing import load_private_key, make_keys, sign
 from edgekit_runtime import Session
 
 #: Newer than anything that builds.
@@ -93,3 +94,12 @@ def test_a_bundle_runs_where_it_is_copied(emulated_device, tmp_path):
         wanted = module(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(np.load(written), wanted, atol=1e-5)
     np.testing.assert_allclose(Session(made).run(x)[0], wanted, atol=1e-5)
+    # The same program, with the curve's arithmetic on arm64.
+    make_keys(tmp_path / "key")
+    needed = ("--require-signature", tmp_path / "key.pub")
+    unsigned = emulated_device.run(made.path, *arguments, "--force", *needed)
+    assert unsigned.returncode == 1
+    assert "is not signed, and a signature is required" in unsigned.stderr
+    sign(made, load_private_key(tmp_path / "key"))
+    signed = emulated_device.run(made.path, *arguments, "--force", *needed)
+    assert (signed.returncode, signed.stderr) == (0, "")

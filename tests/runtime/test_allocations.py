@@ -1,4 +1,4 @@
-"""What a session allocates in a run, and a text in a step, counted by the library that asks for the memory."""
+"""What a session allocates in a run, a text in a step and a stream of rows, counted by the library that asks for it."""
 
 from __future__ import annotations
 
@@ -30,3 +30,9 @@ def test_a_step_allocates_nothing(built, explained_bundle, feature):
     """Once a text has gone on as far: neither what is steered and explained."""
     found = built("host").count_steps(explained_bundle, "the red cat sees the old house", 40, *feature)
     assert {name: count for name, count in found.items() if "edgekit" in name} == {}
+
+
+@pytest.mark.parametrize("together", [1, 8, 20])
+def test_a_stream_of_rows_allocates_nothing(built, pump_bundle, together):
+    found = built("host").count_rows(pump_bundle, together)
+    assert {name: count for name, count in found.items() if "edgekit" in name or "count_rows" in name} == {}

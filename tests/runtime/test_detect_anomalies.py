@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,104 @@ def test_a_stream_like_the_series(bundle: Path):
         assert result.ranked == tuple(np.argsort(-result.errors, kind="stable"))
         assert result.diagnosis == (detector.diagnosis(result.errors) if result.alarm else None)
     assert whole.alarms.any()
+
+
+@pytest.mark.parametrize("together", [1, 2, 7, 8, 9, 15, 16, 17, 24, 100, 200])
+def test_rows_that_come_together_are_scored_as_one_by_one(pump: AnomalyPipeline, together: int):
+    """The pump's batches are 1 and 8, its window has 16 rows: what a run takes ends within, at and behind them."""
+    rows = telemetry(pump.detector, 200, seed=2)
+    with_alarms(pump, rows)
+    # Twins, at a window's edge too: their scores may not be mixed up.
+    rows[15:18] = rows[15]
+    one_by_one, stream = pump.stream(), pump.stream()
+    wanted = [one_by_one.push(row) for row in rows]
+    parts = [stream.push_rows(rows[place : place + together]) for place in range(0, 200, together)]
+    errors, scores, alarms = (np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0]))
+    assert np.isnan(errors[:15]).all()
+    assert np.isnan(scores[:15]).all()
+    assert not alarms[:15].any()
+    assert wanted[:15] == [None] * 15
+    found = [result for result in wanted if result is not None]
+    np.testing.assert_allclose(errors[15:], [result.errors for result in found], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(scores[15:], [result.score for result in found], rtol=1e-5)
+    np.testing.assert_array_equal(alarms[15:], [result.alarm for result in found])
+    assert alarms.any()
+    assert not alarms.all()
+
+
+def test_single_rows_and_rows_together_in_turn(pump: AnomalyPipeline):
+    rows = telemetry(pump.detector, 90, seed=3)
+    wanted = pump.detect(rows).scores
+    stream, scores, place = pump.stream(), [], 0
+    for count in (3, 0, 11, 1, 1, 20, 8, 1, 30, 15):
+        part = rows[place : place + count]
+        place += count
+        if count == 1:
+            result = stream.push(part[0])
+            scores.append(np.nan if result is None else result.score)
+        else:
+            scores.extend(stream.push_rows(part).scores)
+    assert place == len(rows)
+    np.testing.assert_allclose(scores, wanted, rtol=1e-5)
+
+
+def test_rows_with_a_gap_are_refused_whole_and_the_stream_goes_on(pump: AnomalyPipeline):
+    rows = telemetry(pump.detector, 60)
+    stream = pump.stream()
+    first = stream.push_rows(rows[:30]).scores
+    broken = rows[30:].copy()
+    broken[21, 3] = np.nan
+    name = pump.detector.channels[3]
+    says = rf"^the rows, row 22, '{name}' is missing or not finite \(1 such rows?\): fill or drop them first\.$"
+    with pytest.raises(EdgekitError, match=says):
+        stream.push_rows(broken)
+    scores = np.concatenate([first, stream.push_rows(rows[30:]).scores])
+    np.testing.assert_allclose(scores, pump.detect(rows).scores, rtol=1e-5)
+
+
+def test_a_run_that_fails_leaves_the_stream_as_it_was(pump_bundle: Path):
+    """Another thread is at the session: runs fail, within a call too, and the rows come again."""
+    session = Session(pump_bundle)
+    pipeline = AnomalyPipeline(session)
+    rows = telemetry(pipeline.detector, 16 + 30 * 20)
+    wanted = pipeline.detect(rows).scores
+    stream, done = pipeline.stream(), threading.Event()
+    says: list[str] = []
+
+    def disturb() -> None:
+        windows = np.zeros((8, 5, 16), np.float32)
+        while not done.is_set():
+            with contextlib.suppress(UsageError):
+                pipeline.detect(rows)
+            for _ in range(20):
+                with contextlib.suppress(UsageError):
+                    session.run(windows)
+
+    other = threading.Thread(target=disturb)
+    other.start()
+    end = time.monotonic() + 60
+    try:
+        # Until they met often: where a thread gets its turns late that takes a while.
+        while len(says) < 20 and time.monotonic() < end:
+            stream.reset()
+            scores: list[float] = []
+            while len(scores) < len(rows):
+                try:
+                    scores.extend(stream.push_rows(rows[len(scores) : len(scores) + 30]).scores)
+                except UsageError as error:
+                    says.append(str(error))
+            np.testing.assert_allclose(scores, wanted, rtol=1e-5)
+    finally:
+        done.set()
+        other.join()
+    assert set(says) == {"this session is in use by another thread: open a session for each, or take turns."}
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 6), (0, 4), (5,), (1, 1, 5), ()])
+def test_rows_of_another_size_are_refused(pump: AnomalyPipeline, shape: tuple[int, ...]):
+    with pytest.raises(EdgekitError) as caught:
+        pump.stream().push_rows(np.zeros(shape, np.float32))
+    assert str(caught.value) == f"the rows have shape {shape}, 5 channels are needed."
 
 
 def test_results_stay_as_they_are(pump: AnomalyPipeline):

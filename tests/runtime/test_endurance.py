@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.endurance import SLACK, endure, measure
+from ..benchmarks.endurance import SLACK, endure, measure
 
 BUNDLES = Path(__file__).parents[1] / "fuzz" / "bundles"
 

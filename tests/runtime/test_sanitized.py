@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 import torch
 
+from edgekit.bundle import Bundle
 from edgekit.models.rpcanet.checkpoint import load_checkpoint as load_rpcanet
 from edgekit.models.sea_opt.checkpoint import load_checkpoint as load_sea_opt
 from edgekit.models.stackvae_g.checkpoint import load_checkpoint as load_stackvae_g
+from edgekit.signing import load_private_key, make_keys, sign
 from edgekit_runtime import Session
 from edgekit_runtime.detect_anomalies import AnomalyPipeline
 from edgekit_runtime.generate import Generation, TextGenerator
@@ -135,7 +137,10 @@ def test_text(machine, text_bundle, eager_text):
     assert text.startswith(found[11].decode())
     assert found[12] == b"cancelled"
     assert found[13] == b"the prompt is empty: give some text to go on with."
-    assert len(found) == 14
+    assert np.frombuffer(found[14], np.int64).tolist() == tokens[before:]  # in two goes
+    assert found[15] == b"the text is to stand behind 95 tokens: give 0 to 94."
+    assert found[16] == b"the text is to stand behind -1 tokens: give 0 to 94."
+    assert len(found) == 17
 
 
 def test_explained_text(machine, explained_bundle, text_bundle):
@@ -224,9 +229,10 @@ def test_detect_anomalies(machine, pump_bundle, pump_checkpoint):
         module = load_stackvae_g(pump_checkpoint).module
         newest = module(torch.from_numpy(windows.copy()))[:, :, -1].numpy()
     wanted = np.square(newest - scaled[15:]).sum(axis=1)
-    at_once, one_by_one = machine.session("anomalies", [pump_bundle], rows)
-    assert np.isnan(np.frombuffer(at_once, np.float32)[:15]).all()
-    check(at_once[4 * 15 :], wanted)
+    at_once, one_by_one, together = machine.session("anomalies", [pump_bundle], rows)
+    for scores in (at_once, together):
+        assert np.isnan(np.frombuffer(scores, np.float32)[:15]).all()
+        check(scores[4 * 15 :], wanted)
     check(one_by_one, wanted)
 
 
@@ -256,6 +262,23 @@ def test_refusals(machine, pump_bundle, windows, wanted, copy_of, tmp_path):
     assert found[::2] == says
     for answer in found[1::2]:
         check(answer, wanted[0])
+
+
+def test_signatures(machine, pump_bundle, copy_of, tmp_path):
+    make_keys(tmp_path / "key")
+    signed, cut, odd = (Path(shutil.copytree(pump_bundle, tmp_path / name)) for name in ("signed", "cut", "odd"))
+    for folder in (signed, cut, odd):
+        sign(Bundle.open(folder), load_private_key(tmp_path / "key"))
+    text = (cut / "manifest.sig").read_bytes()
+    (cut / "manifest.sig").write_bytes(text[:-9])
+    (odd / "manifest.json").write_bytes((odd / "manifest.json").read_bytes().replace(b'"seed": 0', b'"seed": 1'))
+    taken, unsigned, damaged, other = machine.session(
+        "signatures", [tmp_path / "key.pub", signed, pump_bundle, cut, odd]
+    )
+    assert taken == b"taken"
+    assert b"is not signed, and a signature is required" in unsigned
+    assert damaged == f"{cut}/manifest.sig is damaged: copy the bundle again.".encode()
+    assert b"has a signature that does not fit its manifest" in other
 
 
 def test_an_allocator_that_has_no_more(machine, pump_bundle, windows, wanted):

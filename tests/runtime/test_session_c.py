@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import edgekit_runtime
+from edgekit.bundle import Bundle
+from edgekit.signing import load_private_key, make_keys, sign
 from edgekit_runtime import Session
 from edgekit_runtime.detect_anomalies import AnomalyPipeline
 from edgekit_runtime.generate import TextGenerator
@@ -122,9 +124,13 @@ def test_anomalies(run, pump_bundle, tmp_path):
     channels, window = len(pipeline.detector.channels), pipeline.detector.window
     rows = np.random.default_rng(2).uniform(0, 1, (window + 20, channels)).astype(np.float32)
     rows.tofile(tmp_path / "rows")
-    described, *lines, again, wide, threshold = run("anomalies", pump_bundle, tmp_path / "rows")
+    described, *lines, wide_rows, fewer, again, wide, threshold = run("anomalies", pump_bundle, tmp_path / "rows")
     assert described == f"{window} {channels} {pipeline.detector.channels[0]} none"
     wanted = pipeline.detect(rows)
+    lines, together = lines[: len(rows)], lines[len(rows) :]
+    assert together == lines
+    assert wide_rows == "1 the rows have shape (2, 6), 5 channels are needed."
+    assert fewer == "2 -1 rows: give 0 or more."
     assert lines[: window - 1] == ["filling"] * (window - 1)
     for row, line in enumerate(lines[window - 1 :], window - 1):
         score, alarm, worst, diagnosis = line.split()
@@ -135,6 +141,17 @@ def test_anomalies(run, pump_bundle, tmp_path):
     assert again == "filling"
     assert wide == "1 a row has shape (6,), 5 channels are needed."
     assert threshold[:2] in ("1 ", "2 ")
+
+
+def test_a_signature_is_required(program, run, pump_bundle, copy_of, tmp_path, monkeypatch):
+    make_keys(tmp_path / "key")
+    copy = copy_of(pump_bundle)
+    sign(Bundle.open(copy), load_private_key(tmp_path / "key"))
+    monkeypatch.setenv("SESSION_C_PUBLIC_KEY", str(tmp_path / "key.pub"))
+    assert run("refusals", copy, "-")
+    done = subprocess.run([program, "refusals", pump_bundle, "-"], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("1 ")
+    assert "is not signed, and a signature is required" in done.stdout
 
 
 def test_refusals(run, pump_bundle):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from typing import Any
 
 from edgekit import manifest
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.files import explained, sha256_of
+from edgekit.files import explained, sha256_of, shown_name, unfinished
 from edgekit_runtime.tensors import MethodSpec
 
 #: The program in a bundle that runs it without Python.
@@ -41,24 +39,32 @@ class Bundle:
     Attributes:
         path: its folder.
         manifest: the manifest's fields (`edgekit.manifest.FIELDS`).
+        public_key: the file of the keys that it had to be signed with; None if that was not asked.
     """
 
     path: Path
     manifest: Mapping[str, Any] = field(repr=False)
+    public_key: Path | None = None
 
     @classmethod
-    def open(cls, path: Path | str, check_files: bool = True) -> Bundle:
+    def open(cls, path: Path | str, check_files: bool = True, public_key: Path | None = None) -> Bundle:
         """Reads a bundle and compares every file with the manifest's hashes.
 
+        With `public_key`, a file of keys, it must be signed with one of them, and files are compared in any case.
+
         Raises:
-            UsageError: there is no such folder.
-            EdgekitError: not a bundle, a changed, missing or unlisted file, or another schema.
+            UsageError: there is no such folder, or no such file of keys.
+            EdgekitError: not a bundle, a changed, missing or unlisted file, another schema, or not signed.
         """
         folder = Path(path)
         if not folder.is_dir():
             raise UsageError(f"there is no bundle {folder}: `edgekit export` makes one.")
-        bundle = cls(folder, manifest.load(folder))
-        if check_files:
+        if public_key is not None:
+            from edgekit.signing import check_signature
+
+            check_signature(folder, public_key)
+        bundle = cls(folder, manifest.load(folder), public_key)
+        if check_files or public_key is not None:
             bundle.check_files()
         return bundle
 
@@ -72,18 +78,27 @@ class Bundle:
             for item in self.path.rglob("*")
             if item.is_symlink() or not item.is_dir()
         } - {manifest.FILE_NAME}
+        if self.is_signed:
+            present -= {manifest.SIGNATURE_NAME}
         for name in sorted(present - set(listed)):
-            raise EdgekitError(f"{self.path / name} does not belong to the bundle: remove it.")
+            raise EdgekitError(f"{self.path}/{shown_name(name)} does not belong to the bundle: remove it.")
         for name, entry in sorted(listed.items()):
             file = self.path / name
+            shown = f"{self.path}/{shown_name(name)}"
             if file.is_symlink() or not file.is_file():
-                raise EdgekitError(f"{file} is missing: copy the bundle again.")
+                raise EdgekitError(f"{shown} is missing: copy the bundle again.")
             if file.stat().st_size != entry["bytes"] or sha256_of(file) != entry["sha256"]:
-                raise EdgekitError(f"{file} was changed after export: copy the bundle again or export it anew.")
+                raise EdgekitError(f"{shown} was changed after export: copy the bundle again or export it anew.")
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether there is a signature beside the manifest; `edgekit.signing` says what it is worth."""
+        file = self.path / manifest.SIGNATURE_NAME
+        return file.is_file() and not file.is_symlink()
 
     @property
     def program(self) -> Program:
@@ -104,9 +119,10 @@ class Bundle:
 
     @property
     def size(self) -> int:
-        """Bytes of all files, the manifest included."""
+        """Bytes of all files, the manifest and its signature included."""
         listed: int = sum(entry["bytes"] for entry in self.manifest["files"].values())
-        return listed + (self.path / manifest.FILE_NAME).stat().st_size
+        beside = [manifest.FILE_NAME, *([manifest.SIGNATURE_NAME] if self.is_signed else [])]
+        return listed + sum((self.path / name).stat().st_size for name in beside)
 
 
 def check_target(target: Path, force: bool) -> None:
@@ -143,57 +159,30 @@ def writing(target: Path, force: bool = False) -> Iterator[Path]:
     What an earlier, killed export left behind is removed first.
     """
     check_target(target, force)
-    with explained("write", target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target)
-        temporary = Path(
-            tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.{os.getpid()}.", suffix=".partial")
-        )
-    try:
-        with explained("write", target):
-            temporary.chmod(0o755)
-            yield temporary
-            check_target(target, force)
-            _take_place(temporary, target)
-    finally:
-        if temporary.is_symlink():  # the target was a link, and changed places with the new bundle
-            temporary.unlink()
-        shutil.rmtree(temporary, ignore_errors=True)
+    with unfinished(target, folder=True) as temporary, explained("write", target):
+        temporary.chmod(0o755)
+        yield temporary
+        check_target(target, force)
+        _take_place(temporary, target)
 
 
 def seal(folder: Path, fields: Mapping[str, Any]) -> None:
-    """Writes the manifest, with the hash and size of every file in the folder."""
+    """Writes the manifest, with the hash and size of every file in the folder. What signed another one is removed."""
+    (folder / manifest.SIGNATURE_NAME).unlink(missing_ok=True)
     files = {
         file.relative_to(folder).as_posix(): {"sha256": sha256_of(file), "bytes": file.stat().st_size}
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.name != manifest.FILE_NAME
     }
-    (folder / manifest.FILE_NAME).write_bytes(manifest.dump({**fields, "schema": manifest.SCHEMA, "files": files}))
+    minimum = {"edgekit": manifest.MINIMUM_RUNTIME, **fields["minimum_runtime"]}
+    written = {**fields, "schema": manifest.SCHEMA, "minimum_runtime": minimum, "files": files}
+    (folder / manifest.FILE_NAME).write_bytes(manifest.dump(written))
     for file in folder.rglob("*"):
         if file.is_file():
             # The one program of a bundle may be run.
             file.chmod(0o755 if file.name == RUNNER else 0o644)
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
-
-
-def _sweep(target: Path) -> None:
-    leftover = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.\w+\.partial")
-    for left in target.parent.iterdir():
-        match = leftover.fullmatch(left.name)
-        # Our own number is that of a dead process too: in containers every export may be process 1.
-        if match is not None and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _take_place(temporary: Path, target: Path) -> None:
@@ -206,7 +195,7 @@ def _take_place(temporary: Path, target: Path) -> None:
         temporary.rename(target)
         return
     if not _exchange(temporary, target):
-        aside = Path(f"{temporary}.old")
+        aside = temporary.with_name(temporary.name.removesuffix(".partial") + "old.partial")
         target.rename(aside)
         try:
             temporary.rename(target)

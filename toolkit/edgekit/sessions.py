@@ -16,10 +16,10 @@ def open_session(bundle: Bundle) -> Session:
         EdgekitError: hashes, schema or operators do not fit.
     """
     if bundle.program.format != "tflite":
-        return Session(bundle)
+        return Session(bundle, public_key=bundle.public_key)
     # LiteRT tells once a process that it made its delegate.
     with captured_stderr():
-        session = Session(bundle)
+        session = Session(bundle, public_key=bundle.public_key)
         with suppress(EdgekitError):  # the first run says it
             session.load(session.methods[0].name)
     return session

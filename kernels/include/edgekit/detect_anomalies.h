@@ -14,6 +14,9 @@
 //       if (stream->push(row, channels, &result) == edgekit::Push::scored && result.alarm) stop(result.ranked[0]);
 //     }
 //
+// Rows that come together go into push_rows(): the bundle's methods for several windows (`edgekit export --batch`) score
+// them in one run, which takes less time a row than a run each.
+//
 // Lifetimes. A pipeline outlives its streams, and the session outlives both. A result's arrays are the stream's, until
 // its next call.
 //
@@ -127,11 +130,15 @@ class EDGEKIT_RUNTIME_API AnomalyPipeline {
   std::unique_ptr<Impl> impl_;
 };
 
-// Takes one row at a time and keeps the last window. In steady state it allocates nothing.
+// Takes rows as they come and keeps the last window. In steady state it allocates nothing.
 class EDGEKIT_RUNTIME_API AnomalyStream {
  public:
   // Takes one raw row. `result` is written when the row is scored.
   Push push(const float *row, int channels, RowResult *result) noexcept;
+  // Takes raw rows (count, channels), oldest first, by the largest batches that the bundle has. The answers are those of
+  // push(), row by row, to rounding; they go where those of AnomalyPipeline::detect() do, NaN and no alarm for rows that
+  // complete no window, and AnomalyDetector ranks a row's errors. If it fails, see last_error(): no row is kept.
+  bool push_rows(const float *rows, int64_t count, int channels, float *errors, float *scores, bool *alarms) noexcept;
   // Forgets every row.
   bool reset() noexcept;
 

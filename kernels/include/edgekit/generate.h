@@ -69,7 +69,8 @@ struct Generation {
   const int64_t *tokens;     // those that were generated
   const char *text;          // the same as text, UTF-8; a character is given when it is whole
   size_t text_size;
-  Reason reason;  // none while it goes on, and after a failure
+  Reason reason;     // none while it goes on, and after a failure
+  int64_t position;  // tokens that the session's state has: begin() may go on behind them
 };
 
 // Takes a token and what it adds to the text, which may be nothing; valid during the call. False cancels.
@@ -115,8 +116,10 @@ class EDGEKIT_RUNTIME_API TextGenerator {
   // Until the started text is at its end; gives what generate() would have.
   bool wait() noexcept;
 
-  // The same step by step: each runs the program once, on a part of the prompt or on the last token.
-  bool begin(const int64_t *prompt, size_t count, const Sampling &sampling) noexcept;
+  // The same step by step: each runs the program once, on a part of the prompt or on the last token. With a `position`
+  // the tokens stand behind that many, which the session's state has: from the text before, whose last token it does not
+  // have yet (generation().position), or from a state that was restored.
+  bool begin(const int64_t *prompt, size_t count, const Sampling &sampling, int64_t position = 0) noexcept;
   bool step(TextStep *step) noexcept;
 
   // What the model thinks of (explain.h); nullptr, and no error, where the bundle has no features.

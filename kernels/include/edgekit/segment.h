@@ -68,6 +68,7 @@ class EDGEKIT_RUNTIME_API Segmentation {
   int map_count() const noexcept;
   Map map(int index) const noexcept;
   const char *method() const noexcept;  // the method that ran
+  double program_seconds() const noexcept;  // of the time that it took, what went to the program
 
  private:
   friend class SegmentPipeline;

@@ -112,6 +112,10 @@ struct Options {
   bool check_files = true;   // compare every file with the manifest's hashes
   bool check_finite = true;  // refuse float32 inputs with an infinity or NaN
   Allocator allocator = {};
+  // A file of public keys, one of which must have signed the bundle (`edgekit bundle sign`); nullptr asks for none. Files
+  // are then compared whatever `check_files` says. EDGEKIT_REQUIRE_SIGNATURE in the environment names such a file for
+  // every session of a process, beside this one.
+  const char *public_key = nullptr;
 };
 
 // Bytes that a session holds now. Weights are mapped from the program's file, and the system may drop and reload what

@@ -41,7 +41,7 @@ extern "C" {
 #endif
 
 /* Rises when a function or a struct changes or goes. */
-#define EDGEKIT_SESSION_C_VERSION 1
+#define EDGEKIT_SESSION_C_VERSION 2
 EDGEKIT_SESSION_C_API int edgekit_session_c_version(void);
 
 typedef enum edgekit_session_status {
@@ -95,6 +95,8 @@ typedef struct edgekit_session edgekit_session;
 typedef struct edgekit_session_options {
   bool skip_file_check;   /* do not compare files with the manifest's hashes */
   bool skip_finite_check; /* do not refuse float32 inputs with an infinity or NaN */
+  const char *public_key; /* a file of public keys, one of which must have signed the bundle; files are then compared in
+                             any case; NULL asks for none (session.h) */
 } edgekit_session_options;
 
 /* Reads and checks a bundle. `options` may be NULL: everything is checked. */
@@ -232,6 +234,18 @@ EDGEKIT_SESSION_C_API edgekit_session_status edgekit_anomaly_stream_use_threshol
 EDGEKIT_SESSION_C_API edgekit_session_status edgekit_anomaly_stream_push(edgekit_anomaly_stream *stream,
                                                                          const float *row, int channels,
                                                                          edgekit_row_result *result);
+/* Takes rows (count, channels) that came together, in as few runs as the bundle's methods for several windows allow.
+ * Answers go to the caller's errors (count, channels), scores (count) and alarms (count); rows that complete no window
+ * get NaN and no alarm. If it fails, no row is kept. */
+EDGEKIT_SESSION_C_API edgekit_session_status edgekit_anomaly_stream_push_rows(edgekit_anomaly_stream *stream,
+                                                                              const float *rows, int64_t count,
+                                                                              int channels, float *errors,
+                                                                              float *scores, bool *alarms);
+/* What a row's errors (channels) say: `ranked` (channels) gets the indices by falling error, `diagnosis` "sensor" or
+ * "systematic". */
+EDGEKIT_SESSION_C_API edgekit_session_status edgekit_anomaly_stream_rank(const edgekit_anomaly_stream *stream,
+                                                                         const float *errors, int *ranked,
+                                                                         const char **diagnosis);
 EDGEKIT_SESSION_C_API edgekit_session_status edgekit_anomaly_stream_reset(edgekit_anomaly_stream *stream);
 
 #ifdef __cplusplus

@@ -56,6 +56,24 @@ edgekit_session_status edgekit_anomaly_stream_push(edgekit_anomaly_stream *strea
   return EDGEKIT_SESSION_OK;
 }
 
+edgekit_session_status edgekit_anomaly_stream_push_rows(edgekit_anomaly_stream *stream, const float *rows,
+                                                        int64_t count, int channels, float *errors, float *scores,
+                                                        bool *alarms) {
+  if (stream == nullptr || rows == nullptr || errors == nullptr || scores == nullptr || alarms == nullptr)
+    return refuse_null("edgekit_anomaly_stream_push_rows");
+  return status_of(stream->stream->push_rows(rows, count, channels, errors, scores, alarms));
+}
+
+edgekit_session_status edgekit_anomaly_stream_rank(const edgekit_anomaly_stream *stream, const float *errors,
+                                                   int *ranked, const char **diagnosis) {
+  if (stream == nullptr || errors == nullptr || ranked == nullptr || diagnosis == nullptr)
+    return refuse_null("edgekit_anomaly_stream_rank");
+  const edgekit::AnomalyDetector &detector = stream->pipeline->detector();
+  detector.rank(errors, ranked);
+  *diagnosis = edgekit::name_of(detector.diagnosis(errors));
+  return EDGEKIT_SESSION_OK;
+}
+
 edgekit_session_status edgekit_anomaly_stream_reset(edgekit_anomaly_stream *stream) {
   if (stream == nullptr) return refuse_null("edgekit_anomaly_stream_reset");
   return status_of(stream->stream->reset());

@@ -65,6 +65,7 @@ edgekit_session_status edgekit_session_open(const char *folder, const edgekit_se
   if (options != nullptr) {
     wanted.check_files = !options->skip_file_check;
     wanted.check_finite = !options->skip_finite_check;
+    wanted.public_key = options->public_key;
   }
   edgekit::SessionPointer opened = edgekit::Session::open(folder, wanted);
   if (!opened) return status_of(false);

@@ -10,17 +10,21 @@
 #include "files.h"
 #include "parallel.h"
 #include "sha256.h"
+#include "signature.h"
+#include "text.h"
+#include "version.h"
 
 namespace edgekit {
 namespace {
 
 constexpr char kManifest[] = "manifest.json";
 constexpr uint64_t kLargestManifest = 16 << 20;
-// Schemas that this library reads: its own, and the one before, once there is one.
-constexpr int64_t kSchemas[] = {1};
+// Schemas that this library reads: its own, and the one before.
+constexpr int64_t kSchemas[] = {1, 2};
+// Objects and lists in each other; no manifest has more than a dozen.
 constexpr const char *kFormats[] = {"pte", "tflite", "onnx"};
-// Tensors of a state are smaller than this, so that sums of their sizes cannot overflow.
-constexpr int64_t kLargestState = int64_t{1} << 40;
+// Tensors are smaller than this, so that sums of their sizes cannot overflow.
+constexpr int64_t kLargestTensor = int64_t{1} << 40;
 
 Failure changed(const std::string &path) {
   return Failure(format("%s was changed after export: copy the bundle again or export it anew.", path.c_str()));
@@ -37,8 +41,15 @@ bool is_unchanged(const std::string &text, const std::string &digest) {
   return found.hex() == digest;
 }
 
+// A schema for a sentence; what is no number or word may be of any length.
+std::string shown(const Json &schema) {
+  if (schema.is_string()) return in_quotes(schema.get<std::string>());
+  return schema.is_structured() ? "of no kind" : schema.dump();
+}
+
 bool lies_inside(const std::string &name) {
-  if (name.empty() || name.front() == '/' || name.back() == '/' || name == kManifest) return false;
+  if (name.empty() || name.front() == '/' || name.back() == '/') return false;
+  if (name == kManifest || name == kSignatureName) return false;
   if (name.find('\\') != std::string::npos || name.find('\0') != std::string::npos) return false;
   size_t start = 0;
   while (start <= name.size()) {
@@ -71,8 +82,11 @@ TensorText tensor_text(const JsonPart &part) {
   TensorText text{part.text("name"), part.text("units"), DType::float32, part.integers("shape"), false};
   if (!dtype_of(part.text("dtype"), text.dtype)) throw part.wrong("dtype");
   if (text.shape.size() > kMostDimensions) throw part.wrong("shape");
-  for (const int64_t size : text.shape)
-    if (size < 0) throw part.wrong("shape");
+  int64_t count = 1;
+  for (const int64_t size : text.shape) {
+    if (size < 0 || size > kLargestTensor / count) throw part.wrong("shape");
+    count *= std::max<int64_t>(size, 1);
+  }
   text.dynamic = is_true(part, "dynamic");
   if (text.dynamic && text.shape.empty()) throw part.wrong("dynamic");
   return text;
@@ -84,7 +98,7 @@ StateText state_text(const JsonPart &part) {
   if (text.shape.size() > kMostDimensions) throw part.wrong("shape");
   int64_t count = 1;
   for (const int64_t size : text.shape) {
-    if (size < 1 || size > kLargestState / count) throw part.wrong("shape");
+    if (size < 1 || size > kLargestTensor / count) throw part.wrong("shape");
     count *= size;
   }
   return text;
@@ -111,36 +125,48 @@ std::vector<TensorText> tensor_texts(const JsonPart &method, const char *name) {
 
 }  // namespace
 
-Bundle::Bundle(const std::string &folder, bool check_files) : folder_(folder) {
+Bundle::Bundle(const std::string &folder, bool check_files, const char *public_key) : folder_(folder) {
   while (folder_.size() > 1 && folder_.back() == '/') folder_.pop_back();
   if (!is_folder(folder_))
     throw UsageFailure(format("there is no bundle %s: `edgekit export` makes one.", folder_.c_str()));
-  read_manifest();
-  if (check_files) this->check_files();
+  std::vector<std::string> keys;
+  if (public_key != nullptr) keys.emplace_back(public_key);
+  if (std::string required = required_by_environment(); !required.empty()) keys.push_back(std::move(required));
+  read_manifest(keys);
+  // What was signed are the files' hashes.
+  if (check_files || !keys.empty()) this->check_files();
 }
 
-void Bundle::read_manifest() {
+void Bundle::read_manifest(const std::vector<std::string> &keys) {
   const std::string file = path(kManifest);
   if (!is_file(file)) throw Failure(format("%s is not a bundle: it has no %s.", folder_.c_str(), kManifest));
+  if (is_link(file)) throw Failure(format("%s is a link: copy the bundle again.", file.c_str()));
   text_ = read_file(file, kLargestManifest);
+  // Before anything is made of what it says.
+  for (const std::string &key : keys) check_signature(folder_, text_, key);
   manifest_ = parse_json(text_);
   if (manifest_.is_discarded() || !manifest_.is_object() || !manifest_.contains("schema"))
     throw Failure(format("%s is damaged: copy the bundle again.", file.c_str()));
   const JsonPart fields = manifest();
   const int64_t schema = manifest_["schema"].is_number_integer() ? fields.integer("schema") : -1;
   if (std::find(std::begin(kSchemas), std::end(kSchemas), schema) == std::end(kSchemas))
-    throw Failure(format("%s has schema %s, this edgekit %s reads 1: install the edgekit that made it, or export the "
+    throw Failure(format("%s has schema %s, this edgekit %s reads 1, 2: install the edgekit that made it, or export the "
                          "bundle again.",
-                         file.c_str(), manifest_["schema"].dump().c_str(), runtime_version()));
+                         file.c_str(), shown(manifest_["schema"]).c_str(), runtime_version()));
   if (!manifest_.contains("sha256") || !manifest_["sha256"].is_string() ||
       !is_unchanged(text_, manifest_["sha256"].get<std::string>()))
     throw changed(file);
+  const bool old = fields.has("minimum_runtime") &&
+                   !is_new_enough(fields.part("minimum_runtime"), "edgekit", runtime_version());
+  if (old)
+    throw Failure(format("%s needs edgekit-runtime %s or newer, this is %s: install a newer one.", folder_.c_str(),
+                         fields.part("minimum_runtime").text("edgekit").c_str(), runtime_version()));
   const JsonPart files = fields.part("files");
   if (!files.value().is_object()) throw fields.wrong("files");
   for (const auto &entry : files.value().items())
     if (!lies_inside(entry.key()))
-      throw Failure(format("%s lists the file '%s', which does not lie inside the bundle: do not use it.",
-                           file.c_str(), entry.key().c_str()));
+      throw Failure(format("%s lists the file %s, which does not lie inside the bundle: do not use it.", file.c_str(),
+                           in_quotes(entry.key()).c_str()));
 }
 
 void Bundle::check_files() const {
@@ -149,17 +175,19 @@ void Bundle::check_files() const {
   list(folder_, "", present);
   std::sort(present.begin(), present.end());
   for (const std::string &name : present)
-    if (name != kManifest && !files.value().contains(name))
-      throw Failure(format("%s does not belong to the bundle: remove it.", path(name).c_str()));
+    if (name != kManifest && (name != kSignatureName || is_link(path(name)) || !is_file(path(name))) &&
+        !files.value().contains(name))
+      throw Failure(format("%s does not belong to the bundle: remove it.", path(on_one_line(name)).c_str()));
   std::vector<std::string> names;
   for (const auto &item : files.value().items()) names.push_back(item.key());
   in_parallel(names.size(), [&](size_t index) {
     const std::string file = path(names[index]);
     const JsonPart entry(files.value()[names[index]], path(kManifest));
+    const std::string shown = path(on_one_line(names[index]));
     if (is_link(file) || !is_file(file))
-      throw Failure(format("%s is missing: copy the bundle again.", file.c_str()));
+      throw Failure(format("%s is missing: copy the bundle again.", shown.c_str()));
     if (file_size(file) != static_cast<uint64_t>(entry.integer("bytes", 0)) || sha256_of(file) != entry.text("sha256"))
-      throw changed(file);
+      throw changed(shown);
   });
 }
 

@@ -49,8 +49,9 @@ struct ProgramText {
 
 class Bundle {
  public:
-  // Reads the manifest, and with `check_files` compares every file with its hash.
-  Bundle(const std::string &folder, bool check_files);
+  // Reads the manifest, and with `check_files` compares every file with its hash. With `public_key`, or where the
+  // environment names one, the manifest must be signed with that key, and files are compared in any case.
+  Bundle(const std::string &folder, bool check_files, const char *public_key = nullptr);
 
   const std::string &folder() const { return folder_; }
   const std::string &text() const { return text_; }
@@ -63,7 +64,7 @@ class Bundle {
   size_t state() const;
 
  private:
-  void read_manifest();
+  void read_manifest(const std::vector<std::string> &keys);
   void check_files() const;
 
   std::string folder_, text_;

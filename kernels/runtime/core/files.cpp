@@ -1,11 +1,9 @@
 #include "files.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -32,25 +30,7 @@ void read(const std::string &path, const Take &take) {
   if (std::ferror(file.get())) throw Failure(format("%s cannot be read to its end: copy it again.", path.c_str()));
 }
 
-// The reason is in errno.
-Failure unwritable(const std::string &path) {
-  const int reason = errno;
-  const char *remedy = std::strerror(reason);
-  if (reason == ENOSPC || reason == EDQUOT) remedy = "the disk is full; free some space or choose another folder";
-  if (reason == EACCES || reason == EPERM || reason == EROFS)
-    remedy = "no permission to write there; choose another folder";
-  return Failure(format("cannot write %s: %s.", path.c_str(), remedy));
-}
-
-void make_folders_of(const std::string &path) {
-  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1))
-    if (mkdir(path.substr(0, slash).c_str(), 0755) != 0 && errno != EEXIST && errno != EISDIR && errno != EROFS)
-      throw unwritable(path);
-}
-
 }  // namespace
-
-void make_folders(const std::string &folder) { make_folders_of(folder + "/"); }
 
 bool is_file(const std::string &path) {
   struct stat found;
@@ -82,32 +62,6 @@ std::string read_file(const std::string &path, uint64_t most) {
     content.append(data, count);
   });
   return content;
-}
-
-void write_file(const std::string &path, const void *data, size_t size) {
-  make_folders_of(path);
-  const size_t slash = path.rfind('/'), name = slash == std::string::npos ? 0 : slash + 1;
-  std::string temporary = path.substr(0, name) + "." + path.substr(name) + ".XXXXXX";
-  const int handle = mkstemp(temporary.data());
-  if (handle < 0) throw unwritable(path);
-  const char *left = static_cast<const char *>(data);
-  bool done = true;
-  for (const char *const end = left + size; done && left < end;) {
-    const ssize_t count = write(handle, left, static_cast<size_t>(end - left));
-    if (count > 0) left += count;
-    done = count > 0 || errno == EINTR;
-  }
-  done = done && fsync(handle) == 0 && fchmod(handle, 0644) == 0;
-  int error = errno;
-  if (close(handle) != 0 && done) {
-    done = false;
-    error = errno;
-  }
-  if (done && std::rename(temporary.c_str(), path.c_str()) == 0) return;
-  if (done) error = errno;
-  unlink(temporary.c_str());
-  errno = error;
-  throw unwritable(path);
 }
 
 std::string sha256_of(const std::string &path) {

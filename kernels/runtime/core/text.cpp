@@ -31,6 +31,17 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+std::string on_one_line(std::string_view name) {
+  const bool text = is_utf8(name);
+  std::string shown;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f || (byte > 0x7f && !text)) shown += format("\\x%02x", byte);
+    else shown += c;
+  }
+  return shown;
+}
+
 std::string in_quotes(std::string_view text) {
   const bool cut = text.size() > kShownBytes;
   if (cut) {

@@ -1,6 +1,7 @@
 #include "edgekit/segment.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -151,6 +152,7 @@ struct Segmentation::Impl {
   std::vector<SegmentedObject> objects;
   std::vector<Output> outputs;
   std::string method;
+  double program_seconds = 0;
 
   const float *logits() const { return size == map_size ? outputs[0].values.data() : resized.data(); }
 };
@@ -184,6 +186,8 @@ Map Segmentation::map(int index) const noexcept {
 }
 
 const char *Segmentation::method() const noexcept { return impl_ && impl_->filled ? impl_->method.c_str() : ""; }
+
+double Segmentation::program_seconds() const noexcept { return impl_ && impl_->filled ? impl_->program_seconds : 0; }
 
 struct SegmentPipeline::Impl {
   explicit Impl(Session &opened) : session(opened) {
@@ -318,7 +322,9 @@ struct SegmentPipeline::Impl {
           std::copy_n(to - pixels, pixels, to);
         }
       }
+      const auto start = std::chrono::steady_clock::now();
       run(*method, batch * pixels);
+      found.program_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       for (size_t output = 0; output < outputs.size(); ++output)
         for (size_t index = 0; index < used; ++index)
           keep(done + index, outputs[output].data() + index * pixels, found.outputs[output].values.data());
@@ -397,6 +403,7 @@ bool SegmentPipeline::segment(const float *image, ImageSize size, Segmentation *
     if (!found->impl_) found->impl_ = std::make_unique<Segmentation::Impl>();
     Segmentation::Impl &to = *found->impl_;
     to.filled = false;
+    to.program_seconds = 0;
     check(image, size);
     const Candidates choice = impl_->candidates(frame);
     if (fit == Fit::tile) {

@@ -92,12 +92,18 @@ struct TextGenerator::Impl {
     return count;
   }
 
-  void begin(std::vector<int64_t> prompt, const Sampling &sampling) {
+  void begin(std::vector<int64_t> prompt, const Sampling &sampling, int64_t before) {
     check_sampling(sampling);
-    if (prompt.size() >= static_cast<uint64_t>(settings.context))
+    const int64_t most_before = std::max<int64_t>(settings.context - 2, 0);
+    if (before < 0 || before > most_before)
+      throw UsageFailure(format("the text is to stand behind %lld tokens: give 0 to %lld.",
+                                static_cast<long long>(before), static_cast<long long>(most_before)));
+    // One more is to be generated.
+    const int64_t most_prompt = settings.context - before - 1;
+    if (prompt.size() > static_cast<uint64_t>(most_prompt))
       throw UsageFailure(format("%zu tokens to go on with: give 1 to %lld.", prompt.size(),
-                                static_cast<long long>(settings.context - 1)));
-    check_tokens(prompt.data(), prompt.size(), 0);
+                                static_cast<long long>(most_prompt)));
+    check_tokens(prompt.data(), prompt.size(), before);
     stream = tokenizer->stream();
     if (!stream) pass_on();
     sampler.emplace(sampling.temperature, sampling.seed);
@@ -109,7 +115,7 @@ struct TextGenerator::Impl {
     program.forget_explanation();
     pending = std::move(prompt);
     prompt_tokens = pending.size();
-    position = 0;
+    first = position = before;
     cancelled.store(false, std::memory_order_relaxed);
     goes_on = true;
   }
@@ -118,16 +124,16 @@ struct TextGenerator::Impl {
     if (!goes_on) throw UsageFailure("no text goes on: begin one.");
     goes_on = false;  // unless nothing fails
     if (cancelled.load(std::memory_order_relaxed)) return ended(Reason::cancelled);
-    const size_t before = static_cast<size_t>(position);
-    const bool is_prompt = before < prompt_tokens;
-    const size_t first = is_prompt ? before : 0;
-    const size_t count = std::min(pending.size() - first, static_cast<size_t>(settings.chunk));
+    const size_t done = static_cast<size_t>(position - first);
+    const bool is_prompt = done < prompt_tokens;
+    const size_t from = is_prompt ? done : 0;
+    const size_t count = std::min(pending.size() - from, static_cast<size_t>(settings.chunk));
     const auto start = std::chrono::steady_clock::now();
-    const float *logits = program.run(pending.data() + first, count, position, false);
+    const float *logits = program.run(pending.data() + from, count, position, false);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     (is_prompt ? prompt_seconds : generated_seconds) += took.count();
     position += static_cast<int64_t>(count);
-    if (static_cast<size_t>(position) < prompt_tokens) {
+    if (static_cast<size_t>(position - first) < prompt_tokens) {
       goes_on = true;
       return {true, -1, "", 0};
     }
@@ -186,6 +192,7 @@ struct TextGenerator::Impl {
   std::optional<Sampler> sampler;
   TextStreamPointer stream;
   int64_t most = 0;
+  int64_t first = 0;             // tokens before it
   int64_t position = 0;          // tokens that the program has
   std::vector<int64_t> pending;  // the prompt, then the token that comes next
   size_t prompt_tokens = 0;
@@ -263,7 +270,7 @@ bool TextGenerator::generate(const char *prompt, size_t size, const Sampling &sa
                              void *user) noexcept {
   return guarded([&] {
     const Claim claim(impl_->busy);
-    impl_->begin(impl_->encoded(prompt, size), sampling);
+    impl_->begin(impl_->encoded(prompt, size), sampling, 0);
     impl_->go_on(take, user);
     return true;
   });
@@ -273,7 +280,7 @@ bool TextGenerator::start(const char *prompt, size_t size, const Sampling &sampl
                           void *user) noexcept {
   return guarded([&] {
     Claim claim(impl_->busy);
-    impl_->begin(impl_->encoded(prompt, size), sampling);
+    impl_->begin(impl_->encoded(prompt, size), sampling, 0);
     impl_->join();
     impl_->failure.clear();
     Impl *impl = impl_.get();
@@ -307,10 +314,10 @@ bool TextGenerator::wait() noexcept {
   });
 }
 
-bool TextGenerator::begin(const int64_t *prompt, size_t count, const Sampling &sampling) noexcept {
+bool TextGenerator::begin(const int64_t *prompt, size_t count, const Sampling &sampling, int64_t position) noexcept {
   return guarded([&] {
     const Claim claim(impl_->busy);
-    impl_->begin(std::vector<int64_t>(prompt, prompt + count), sampling);
+    impl_->begin(std::vector<int64_t>(prompt, prompt + count), sampling, position);
     return true;
   });
 }
@@ -356,7 +363,8 @@ Generation TextGenerator::generation() const noexcept {
           impl.tokens.data(),
           impl.text.data(),
           impl.text.size(),
-          impl.reason};
+          impl.reason,
+          impl.position};
 }
 
 }  // namespace edgekit

@@ -24,6 +24,14 @@ void check(bool fits) {
   if (!fits) throw nb::value_error("an array does not have one place for each channel or row");
 }
 
+// The number of rows.
+size_t check_answers(const Rows &rows, const Answer<float, 2> &errors, const Answer<float, 1> &scores,
+                     const Answer<bool, 1> &alarms) {
+  const size_t count = rows.shape(0), channels = rows.shape(1);
+  check(errors.shape(0) == count && errors.shape(1) == channels && scores.size() == count && alarms.size() == count);
+  return count;
+}
+
 class PythonAnomalyDetector {
  public:
   explicit PythonAnomalyDetector(const std::string &settings) : detector_(AnomalyDetector::read(settings.c_str())) {
@@ -69,6 +77,18 @@ class PythonAnomalyStream {
                            name_of(result.diagnosis));
   }
 
+  void push_rows(const Rows &rows, const Answer<float, 2> &errors, const Answer<float, 1> &scores,
+                 const Answer<bool, 1> &alarms) {
+    const size_t count = check_answers(rows, errors, scores, alarms);
+    bool done;
+    {
+      const nb::gil_scoped_release released;
+      done = stream_->push_rows(rows.data(), static_cast<int64_t>(count), static_cast<int>(rows.shape(1)),
+                                errors.data(), scores.data(), alarms.data());
+    }
+    if (!done) raise_last_error();
+  }
+
   void reset() {
     if (!stream_->reset()) raise_last_error();
   }
@@ -91,13 +111,12 @@ class PythonAnomalyPipeline {
 
   void detect(const Rows &rows, const Answer<float, 2> &errors, const Answer<float, 1> &scores,
               const Answer<bool, 1> &alarms) {
-    const size_t count = rows.shape(0), channels = rows.shape(1);
-    check(errors.shape(0) == count && errors.shape(1) == channels && scores.size() == count && alarms.size() == count);
+    const size_t count = check_answers(rows, errors, scores, alarms);
     bool done;
     {
       const nb::gil_scoped_release released;
-      done = pipeline_->detect(rows.data(), static_cast<int64_t>(count), static_cast<int>(channels), errors.data(),
-                               scores.data(), alarms.data());
+      done = pipeline_->detect(rows.data(), static_cast<int64_t>(count), static_cast<int>(rows.shape(1)),
+                               errors.data(), scores.data(), alarms.data());
     }
     if (!done) raise_last_error();
   }
@@ -121,6 +140,7 @@ void bind_detect_anomalies(nb::module_ &module) {
       .def("diagnosis", &PythonAnomalyDetector::diagnosis);
   nb::class_<PythonAnomalyStream>(module, "AnomalyStream")
       .def("push", &PythonAnomalyStream::push)
+      .def("push_rows", &PythonAnomalyStream::push_rows)
       .def("reset", &PythonAnomalyStream::reset);
   nb::class_<PythonAnomalyPipeline>(module, "AnomalyPipeline")
       .def(nb::init<nb::handle>(), nb::keep_alive<1, 2>())

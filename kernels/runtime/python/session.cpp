@@ -1,11 +1,13 @@
 // Session for Python: numpy arrays in and out, the interpreter released while a method runs.
 
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <array>
+#include <optional>
 #include <tuple>
 
 #include "core/dtype.h"
@@ -19,7 +21,10 @@ using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 
 [[noreturn]] void raise(const char *kind, const std::string &sentence) {
   const nb::object type = nb::module_::import_("edgekit_runtime.errors").attr(kind);
-  PyErr_SetObject(type.ptr(), nb::str(sentence.c_str()).ptr());
+  // A file's name in it may be no text.
+  const auto text = nb::steal(
+      PyUnicode_DecodeUTF8(sentence.data(), static_cast<Py_ssize_t>(sentence.size()), "backslashreplace"));
+  PyErr_SetObject(type.ptr(), text.ptr());
   throw nb::python_error();
 }
 
@@ -53,10 +58,12 @@ DType dtype_of(const nb::dlpack::dtype &type) {
 
 class PythonSession {
  public:
-  PythonSession(const std::string &folder, bool check_files, bool check_finite) {
+  PythonSession(const std::string &folder, bool check_files, bool check_finite,
+                const std::optional<std::string> &public_key) {
     Options options;
     options.check_files = check_files;
     options.check_finite = check_finite;
+    if (public_key) options.public_key = public_key->c_str();
     session_ = Session::open(folder.c_str(), options);
     if (!session_) raise_last_error();
   }
@@ -138,7 +145,8 @@ Session &session_of(nb::handle session) { return nb::cast<PythonSession &>(sessi
 
 void bind_session(nb::module_ &module) {
   nb::class_<PythonSession>(module, "Session")
-      .def(nb::init<const std::string &, bool, bool>())
+      .def(nb::init<const std::string &, bool, bool, const std::optional<std::string> &>(), nb::arg(), nb::arg(), nb::arg(),
+           nb::arg().none())
       .def_prop_ro("manifest", [](PythonSession &self) { return self.get().manifest(); })
       .def("methods", &PythonSession::methods)
       .def("load", [](PythonSession &self, const std::string &name) { self.check(self.get().load(name.c_str())); })

@@ -72,8 +72,11 @@ void run(int count, char **arguments, HeapCount &counted) {
   MemoryParts memory(counted);
   MemoryTimeline timeline(counted);
   const auto start = std::chrono::steady_clock::now();
-  const SessionPointer session = Session::open(request.bundle.c_str());
-  if (!session) throw last_error_is_usage() ? UsageFailure(last_error()) : Failure(last_error());
+  Options options;
+  if (request.public_key) options.public_key = request.public_key->c_str();
+  const SessionPointer session = Session::open(request.bundle.c_str(), options);
+  if (!session && last_error_is_usage()) throw UsageFailure(last_error());
+  if (!session) throw Failure(last_error());
   const std::chrono::duration<double, std::milli> load = std::chrono::steady_clock::now() - start;
   take_cores(request);
   if (request.bench) {

@@ -1,12 +1,9 @@
 #include "output.h"
 
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 #include "core/failure.h"
+#include "core/files.h"
 #include "edgekit/session.h"
 
 namespace edgekit {
@@ -17,15 +14,7 @@ bool ends_with(const std::string &path, const char *suffix) {
 }
 
 void write_file(const std::string &path, const std::string &content) {
-  const std::string temporary = path + "." + std::to_string(getpid()) + ".partial";
-  std::FILE *file = std::fopen(temporary.c_str(), "wb");
-  bool done = file != nullptr && std::fwrite(content.data(), 1, content.size(), file) == content.size();
-  if (file != nullptr) done = std::fclose(file) == 0 && done;
-  if (!done || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const std::string reason = std::strerror(errno);
-    std::remove(temporary.c_str());
-    throw Failure(format("%s cannot be written (%s): choose another file.", path.c_str(), reason.c_str()));
-  }
+  write_file(path, content.data(), content.size());
 }
 
 std::string csv_cell(const std::string &text) {

@@ -45,6 +45,8 @@ constexpr char kHelp[] =
     "  --peaks                Measure this machine instead, without a bundle: arithmetic, memory, cost of a launch.\n"
     "  --gpu auto|off|on      Operators on an NVIDIA GPU: where the device's profile says that it pays, which is the\n"
     "                         default, none, or all that it has kernels for.\n"
+    "  --require-signature FILE.pub\n"
+    "                         Refuse a bundle that was not signed with one of the keys in FILE.pub.\n"
     "  --threads N            Threads that operators share; default: what the runtime chooses.\n"
     "  --cpu-mask HEX         Cores to run on, a bit for each: 3 is the first two; one thread for each of them.\n"
     "  --force                Replace files that exist.\n"
@@ -58,7 +60,7 @@ constexpr char kHelp[] =
 
 enum Long : int {
   kInput = 256, kOutput, kPicture, kThreshold, kSize, kFit, kPrompt, kMaxTokens, kTemperature, kSeed, kExplain, kSteer, kBench,
-  kWarmup, kOperators, kMethod, kGpu, kThreads, kCpuMask, kPeaks, kForce, kJson, kVersion
+  kWarmup, kOperators, kMethod, kGpu, kThreads, kCpuMask, kPeaks, kRequireSignature, kForce, kJson, kVersion
 };
 
 constexpr option kOptions[] = {{"input", required_argument, nullptr, kInput},
@@ -81,6 +83,7 @@ constexpr option kOptions[] = {{"input", required_argument, nullptr, kInput},
                                {"threads", required_argument, nullptr, kThreads},
                                {"cpu-mask", required_argument, nullptr, kCpuMask},
                                {"peaks", no_argument, nullptr, kPeaks},
+                               {"require-signature", required_argument, nullptr, kRequireSignature},
                                {"force", no_argument, nullptr, kForce},
                                {"json", no_argument, nullptr, kJson},
                                {"quiet", no_argument, nullptr, 'q'},
@@ -176,6 +179,7 @@ Request read_request(int count_of_arguments, char **arguments) {
         request.bench = optarg == nullptr ? 50 : count(option, optarg, 1);
         break;
       case kPeaks: request.peaks = true; break;
+      case kRequireSignature: request.public_key = optarg; break;
       case kForce: request.force = true; break;
       case kJson: request.json = true; break;
       case 'q': request.quiet = true; break;

@@ -16,7 +16,7 @@ struct Interrupted {};
 struct Request {
   std::string bundle;
   std::vector<std::string> inputs;
-  std::optional<std::string> output, picture, prompt, threshold, method, size, fit;
+  std::optional<std::string> output, picture, prompt, threshold, method, size, fit, public_key;
   std::optional<int64_t> max_tokens, seed, bench, warmup, threads;
   std::optional<edgekit_gpu_use> gpu;
   std::vector<int> cores;  // of --cpu-mask; none where it was not given

@@ -15,9 +15,16 @@
 namespace edgekit {
 namespace {
 
-TextGenerator *running = nullptr;
+using Handler = void (*)(int);
 
-void interrupt(int) {
+TextGenerator *running = nullptr;
+volatile std::sig_atomic_t interrupted = 0;
+Handler handler_before = SIG_DFL;
+
+// The first Ctrl-C ends the text, the next one the program.
+void interrupt(int signal) {
+  if (interrupted != 0 && handler_before != SIG_DFL && handler_before != SIG_IGN) handler_before(signal);
+  interrupted = 1;
   if (running != nullptr) running->cancel();
 }
 
@@ -52,10 +59,11 @@ void run_generate_text(Session &session, const Request &request) {
   if (request.temperature) sampling.temperature = *request.temperature;
   if (request.seed) sampling.seed = static_cast<uint64_t>(*request.seed);
   running = generator.get();
-  std::signal(SIGINT, interrupt);
+  handler_before = std::signal(SIGINT, interrupt);
+  if (handler_before == SIG_IGN) std::signal(SIGINT, SIG_IGN);
   if (!request.json) print_text(nullptr, 0, prompt.data(), prompt.size());
   const bool done = generator->generate(prompt.data(), prompt.size(), sampling, request.json ? nullptr : print_text);
-  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGINT, handler_before);
   running = nullptr;
   if (!request.json) std::printf("\n");
   if (!done) fail_as_said();
@@ -84,7 +92,7 @@ void run_generate_text(Session &session, const Request &request) {
                 static_cast<long long>(went.prompt_tokens), prompt_rate, static_cast<long long>(went.generated_tokens),
                 name_of(went.reason), generated_rate, 1e-6 * static_cast<double>(peak_memory()));
   }
-  if (went.reason == Reason::cancelled) throw Interrupted();
+  if (interrupted != 0 || went.reason == Reason::cancelled) throw Interrupted();
 }
 
 }  // namespace edgekit

@@ -92,6 +92,7 @@ void run_features(Case &all);
 void run_segment(Case &all);
 void run_anomalies(Case &all);
 void run_refusals(Case &all);
+void run_signatures(Case &all);
 void run_memory(Case &all);
 void run_litert(Case &all);
 void run_trace(Case &all);

@@ -79,3 +79,15 @@ void run_memory(Case &all) {
     return;
   }
 }
+
+// A file of public keys, then bundles: of each "taken", or the sentence with which a session that asks for one of the keys
+// refuses it.
+void run_signatures(Case &all) {
+  edgekit::Options options;
+  options.public_key = all.bundles[0].c_str();
+  options.check_files = false;
+  for (size_t index = 1; index < all.bundles.size(); ++index) {
+    const bool taken = edgekit::Session::open(all.bundles[index].c_str(), options) != nullptr;
+    all.give(taken ? "taken" : edgekit::last_error());
+  }
+}

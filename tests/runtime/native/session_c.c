@@ -175,6 +175,24 @@ static void run_anomalies(edgekit_session *session, const char *path) {
       printf("filling\n");
   }
   check(edgekit_anomaly_stream_reset(stream));
+  const size_t all = count / (size_t)channels;
+  float *errors = malloc(count * sizeof *errors), *scores = malloc(all * sizeof *scores);
+  bool *alarms = malloc(all * sizeof *alarms);
+  int *ranked = malloc((size_t)channels * sizeof *ranked);
+  check(edgekit_anomaly_stream_push_rows(stream, rows, (int64_t)all, channels, errors, scores, alarms));
+  for (size_t row = 0; row < all; ++row) {
+    const char *diagnosis = "-";
+    if (isnan(scores[row])) {
+      printf("%s\n", alarms[row] ? "alarm" : "filling");
+      continue;
+    }
+    check(edgekit_anomaly_stream_rank(stream, errors + row * (size_t)channels, ranked, &diagnosis));
+    printf("%.6g %d %d %s\n", (double)scores[row], alarms[row], ranked[0], alarms[row] ? diagnosis : "-");
+  }
+  refused(edgekit_anomaly_stream_push_rows(stream, rows, 2, channels + 1, errors, scores, alarms));
+  refused(edgekit_anomaly_stream_push_rows(stream, rows, -1, channels, errors, scores, alarms));
+  free(errors), free(scores), free(alarms), free(ranked);
+  check(edgekit_anomaly_stream_reset(stream));
   check(edgekit_anomaly_stream_push(stream, rows, channels, &result));
   printf("%s\n", result.scored ? "scored" : "filling");
   refused(edgekit_anomaly_stream_push(stream, rows, channels + 1, &result));
@@ -243,7 +261,7 @@ static const struct {
 
 int main(int count, char **arguments) {
   if (count != 4 || edgekit_session_c_version() != EDGEKIT_SESSION_C_VERSION) return 3;
-  const edgekit_session_options options = {false, false};
+  const edgekit_session_options options = {false, false, getenv("SESSION_C_PUBLIC_KEY")};
   edgekit_session *session = NULL;
   check(edgekit_session_open(arguments[2], &options, &session));
   printf("%s %s %d\n", edgekit_session_runtime_version(), edgekit_session_task(session),

@@ -1,5 +1,6 @@
 // The tasks `segment` and `detect_anomalies`, once each.
 
+#include <algorithm>
 #include <memory>
 
 #include "cases.h"
@@ -21,7 +22,7 @@ void run_segment(Case &all) {
   all.give(found.mask(), pixels);
 }
 
-// Input: readings. Scores of all rows at once, and row by row.
+// Input: readings. Scores of all rows at once, row by row, and by rows that come together.
 void run_anomalies(Case &all) {
   const edgekit::SessionPointer session = open(all.bundles[0]);
   const edgekit::AnomalyPipelinePointer pipeline = edgekit::AnomalyPipeline::make(session.get());
@@ -42,6 +43,16 @@ void run_anomalies(Case &all) {
     const edgekit::Push pushed = stream->push(readings + row * static_cast<size_t>(channels), channels, &result);
     must(pushed != edgekit::Push::failed, "push");
     if (pushed == edgekit::Push::scored) scores.push_back(result.score);
+  }
+  all.give(scores);
+  must(stream->reset(), "reset");
+  scores.assign(rows, 0);
+  constexpr size_t kTogether = 11;
+  for (size_t row = 0; row < rows; row += kTogether) {
+    const auto count = static_cast<int64_t>(std::min(kTogether, rows - row));
+    must(stream->push_rows(readings + row * static_cast<size_t>(channels), count, channels, errors.data(),
+                           scores.data() + row, alarms.get()),
+         "push_rows");
   }
   all.give(scores);
 }

@@ -37,6 +37,43 @@ struct Listener {
   }
 };
 
+// Steps until the text is at its end; gives its tokens.
+void steps(edgekit::TextGenerator &generator, std::vector<int64_t> &tokens) {
+  edgekit::TextStep step{true, -1, "", 0};
+  while (step.more) {
+    must(generator.step(&step), "step");
+    if (step.token >= 0) tokens.push_back(step.token);
+  }
+}
+
+// The text of 12 tokens in two goes: 5 of them, and the others in another session, from what was saved of the first.
+void run_in_two(Case &all, edgekit::Session &session, edgekit::TextGenerator &generator, const char *prompt,
+                size_t size) {
+  std::vector<int64_t> given(2 * size + 1), found;
+  size_t count = 0;
+  must(generator.encode(prompt, size, given.data(), given.size(), &count), "encode");
+  edgekit::Sampling sampling;
+  sampling.max_tokens = 5;
+  must(generator.begin(given.data(), count, sampling), "begin");
+  steps(generator, found);
+  const int64_t position = generator.generation().position;
+  if (position != static_cast<int64_t>(count) + 4) end("the program has another number of tokens");
+  std::vector<char> saved(session.state_size());
+  must(session.save_state(saved.data(), saved.size()), "save_state");
+
+  const edgekit::SessionPointer other = open(all.bundles[0]);
+  must(other->restore_state(saved.data(), saved.size()), "restore_state");
+  const edgekit::TextGeneratorPointer resumed = edgekit::TextGenerator::open(other.get());
+  must(resumed != nullptr, "TextGenerator::open");
+  sampling.max_tokens = 7;
+  const int64_t last = found.back(), context = resumed->settings().context;
+  must(resumed->begin(&last, 1, sampling, position), "begin");
+  steps(*resumed, found);
+  all.give(found.data(), 8 * found.size());
+  all.give(refused(resumed->begin(&last, 1, sampling, context - 1), "a text behind a full context").c_str());
+  all.give(refused(resumed->begin(&last, 1, sampling, -1), "a text behind -1 tokens").c_str());
+}
+
 }  // namespace
 
 // Inputs: two texts of 10 tokens. Their first halves in two states, their second halves in turns; one again from what
@@ -114,6 +151,7 @@ void run_text(Case &all) {
   give(cancelled);
   all.give(refused(generator->generate("", 0, sampling), "an empty prompt").c_str());
   must(generator->generate(prompt, size, sampling), "generate");
+  run_in_two(all, *session, *generator, prompt, size);
   // A generator that goes while its text does: it is cancelled.
   must(generator->start(prompt, size, sampling), "start");
 }

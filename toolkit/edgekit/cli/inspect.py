@@ -103,6 +103,9 @@ def command(bundle: Path, memory: bool, picture: Path | None, device: str | None
         [(name, bytes_text(entry["bytes"]), entry["sha256"]) for name, entry in sorted(manifest["files"].items())],
         right=(1,),
     )
+    if "sbom" in manifest:  # bundles of before have neither
+        print(f"Parts: {manifest['sbom']} (CycloneDX); licences: {manifest['licenses']}")
+    print(_signature(opened.path))
     print(f"Manifest: schema {manifest['schema']}, sha256 {manifest['sha256']}; all files unchanged.")
     print(f"Next: edgekit verify {bundle}")
 
@@ -117,6 +120,15 @@ def _print_operators(program: dict[str, Any]) -> None:
         print(f"Runs by the first of: {', '.join(program['providers'])}")
     if states := program.get("states"):
         print(f"State that goes in and comes out: {len(states)} tensors")
+
+
+def _signature(bundle: Path) -> str:
+    from edgekit.signing import named_key
+
+    name = named_key(bundle)
+    if name is None:
+        return "Signature: none"
+    return f"Signature: by the key {name}; `edgekit bundle verify-signature {bundle} --key FILE.pub` checks it"
 
 
 def _calibration(numbers: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ class LazyGroup(click.Group):
 
     Args:
         commands_by_name: what `--help` says of each, by name.
-        package: where their modules are: "edgekit.cli." for `edgekit.cli.NAME`.
+        package: where their modules are: "edgekit.cli." for `edgekit.cli.NAME`, with _ for -.
         called: the group's own command line, for errors.
     """
 
@@ -30,7 +30,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._by_name:
             raise unknown_name("command", cmd_name, self._by_name, f"{self._called} --help")
-        command: click.Command = importlib.import_module(f"{self._package}{cmd_name}").command
+        command: click.Command = importlib.import_module(f"{self._package}{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from edgekit import __version__
+from edgekit.cli import interrupts
 from edgekit.cli.lazy import LazyGroup
 from edgekit.errors import EdgekitError, GateError, UsageError
 
@@ -18,6 +19,7 @@ COMMANDS = {
     "run": "Run a bundle on a file.",
     "verify": "Check a bundle's files, and its answers against the eager model's.",
     "inspect": "Show what is inside a bundle.",
+    "bundle": "Sign bundles, and check who signed them.",
     "profile": "Measure bundles where they will run: on a board by ssh or adb, in an emulator, here.",
     "report": "Draw results as one HTML page.",
     "compare": "Compare two bundles or files of results, with limits for CI.",
@@ -48,8 +50,32 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command line and exits: 0 done, 1 failed, 2 usage, 3 a gate not met."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    """Runs a command line and exits: 0 done, 1 failed, 2 usage, 3 a gate not met, 130 interrupted."""
+    interrupts.catch()
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = run(given)
+    except BaseException:  # what Ctrl-C became in a library
+        if not interrupts.interrupted():
+            raise
+        code = _say_interrupted(given)
+    # Only now nothing is left that a second Ctrl-C could leave half-written.
+    sys.exit(_say_interrupted(given) if interrupts.interrupted() else code)
+
+
+def _call(arguments: Sequence[str]) -> None:
+    try:
+        cli.main(list(arguments), prog_name="edgekit", standalone_mode=False)
+    except Exception:
+        if interrupts.interrupted():  # what a library made of Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
+
+
+def _say_interrupted(arguments: Sequence[str]) -> int:
+    resumed = list(arguments[:1]) == ["train"] or list(arguments[:2]) == ["explain", "fit"]
+    interrupts.say(" It goes on from its last kept state, beside the output, with the same command." if resumed else "")
+    return interrupts.EXIT_CODE
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -58,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a test's or a notebook's may be another
             stream.reconfigure(errors="replace")
     try:
-        cli.main(list(arguments), prog_name="edgekit", standalone_mode=False)
+        _call(arguments)
     except click.UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # of click from 8.2 on: a group without a command
             click.echo(error.format_message(), err=True)
@@ -78,10 +104,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
-        resumed = list(arguments[:1]) == ["train"] or list(arguments[:2]) == ["explain", "fit"]
-        kept = " It goes on from its last kept state, beside the output, with the same command." if resumed else ""
-        click.echo(f"edgekit: interrupted; nothing half-written was left.{kept}", err=True)
-        return 130
+        return _say_interrupted(arguments)
     except MemoryError:
         click.echo(
             "edgekit: error: out of memory: close other programs, or export one model and size at a time.", err=True

@@ -107,6 +107,13 @@ settings_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 2), default=0, show_default=True, help="For everything random."
 )
+require_signature_option = click.option(
+    "--require-signature",
+    "public_key",
+    type=PATH,
+    metavar="FILE.pub",
+    help="Refuse a bundle that was not signed with one of the keys in FILE.pub.",
+)
 force_option = click.option("--force", is_flag=True, help="Replace what is there.")
 checkpoint_option = click.option(
     "--checkpoint", type=PATH, metavar="PATH", help="Your trained checkpoint; default: the one that ships."

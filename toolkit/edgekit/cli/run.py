@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from edgekit.cli.options import PATH, force_option, frame_size, json_option, verbosity_options
+from edgekit.cli.options import PATH, force_option, frame_size, json_option, require_signature_option, verbosity_options
 from edgekit.errors import UsageError
 from edgekit.files import check_writable
 
@@ -152,6 +152,7 @@ class RunRequest:
     help="Text: more of a feature (12, or 4:12 for one of layer 4) for so many nats of KL, with a minus sign less of "
     "it; repeatable.",
 )
+@require_signature_option
 @force_option
 @json_option
 @verbosity_options
@@ -172,6 +173,7 @@ def command(
     head: int | None,
     explain: bool,
     steer: tuple[str, ...],
+    public_key: Path | None,
     force: bool,
     as_json: bool,
     quiet: bool,
@@ -212,7 +214,7 @@ def command(
             # Results are added to what is there.
             if not path.is_dir() and not (explain and path is output):
                 request.check_free(path)
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(bundle, public_key=public_key)
     task = str(opened.manifest["pipeline"].get("name"))
     if task not in TASKS:
         raise EdgekitError(f"{bundle} is for the task {task!r}, which this edgekit does not know: install a newer one.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import PATH, json_option, verbosity_options
+from edgekit.cli.options import PATH, json_option, require_signature_option, verbosity_options
 
 if TYPE_CHECKING:
     from edgekit.bundle import Bundle
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
+@require_signature_option
 @json_option
 @verbosity_options
-def command(bundles: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
+def command(bundles: tuple[Path, ...], public_key: Path | None, as_json: bool, quiet: bool) -> None:
     """Check BUNDLE's hashes, run the samples that it carries, and compare with the eager fp32 model's answers.
 
     Several bundles of one model, in other formats or recipes say, are compared with each other too.
@@ -31,7 +32,7 @@ def command(bundles: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
     names = [path.name for path in paths]
     # Bundles of one name in several folders are told apart by their paths.
     opened = {
-        name if names.count(name) == 1 else str(path): Bundle.open(path)
+        name if names.count(name) == 1 else str(path): Bundle.open(path, public_key=public_key)
         for path, name in zip(paths, names, strict=True)
     }
 

@@ -1,4 +1,4 @@
-"""Files of tensors: our own, safetensors with one JSON header of what they are; and what torch.save wrote."""
+"""Our own files of tensors: safetensors with one JSON header of what they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -48,22 +47,3 @@ def read_tensor_file(path: Path, what: str, remedy: str) -> tuple[dict[str, Tens
     except (SafetensorError, OSError) as error:
         raise EdgekitError(f"{what} {path} is cut short or not a safetensors file ({error}): {remedy}.") from error
     return tensors, metadata
-
-
-def read_pickled(path: Path, what: str, remedy: str) -> Any:
-    """What torch.save wrote: tensors and plain values, nothing that could run code.
-
-    Args:
-        path: the file.
-        what: it is, for an error: "the checkpoint ".
-        remedy: what to do with a damaged one: "copy it again".
-
-    Raises:
-        EdgekitError: it is cut short, or holds more than that.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch's unpickler raises whatever damaged bytes lead it to
-        raise EdgekitError(
-            f"{what}{path} is cut short, or holds more than tensors (which is not loaded, it could run code): {remedy}."
-        ) from None

@@ -6,14 +6,15 @@ from __future__ import annotations
 import ctypes
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.files import replacing
+from edgekit.files import locked, replacing
+from edgekit.models.pickled import check_unpacked_size
 
 
 class Stateful(Protocol):
@@ -102,6 +103,7 @@ class TrainingState:
         """
         if not path.exists():
             return 0
+        check_unpacked_size(path, "the training state ")
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["run"] != self.run:
@@ -113,6 +115,26 @@ class TrainingState:
             return int(state["epoch"])
         except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
             raise EdgekitError(f"the training state {path} is damaged: delete it to start again.") from error
+
+
+def alone(path: Path) -> AbstractContextManager[None]:
+    """For as long as a checkpoint is trained: no other process trains it.
+
+    Raises:
+        EdgekitError: another one does; as the block is entered.
+    """
+    return locked(path, f"{path} is being trained by another process: wait for its end, or choose another -o.")
+
+
+def left_at_the_end(state: Path, epochs: int) -> bool:
+    """Whether a run was stopped after its last epoch, before all that comes of it was written: its state is there."""
+    if not state.is_file():
+        return False
+    try:
+        found = torch.load(state, map_location="cpu", weights_only=True)
+        return int(found["epoch"]) >= epochs
+    except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError, pickle.UnpicklingError):
+        return False
 
 
 @contextmanager

@@ -158,6 +158,10 @@ class RowResult:
     diagnosis: str | None
 
 
+def _room_for(rows: FloatArray) -> Detection:
+    return Detection(np.empty(rows.shape, np.float32), np.empty(len(rows), np.float32), np.empty(len(rows), np.bool_))
+
+
 class AnomalyPipeline:
     """The task on top of a session: whole series by `detect`, one row at a time by `stream`.
 
@@ -191,9 +195,7 @@ class AnomalyPipeline:
         rows = np.asarray(rows, np.float32, order="C")  # ascontiguousarray would make a scalar (1,)
         if rows.ndim != 2:
             raise EdgekitError(f"the series has shape {rows.shape}, {len(self.detector.channels)} channels are needed.")
-        detection = Detection(
-            np.empty(rows.shape, np.float32), np.empty(len(rows), np.float32), np.empty(len(rows), np.bool_)
-        )
+        detection = _room_for(rows)
         self._native.detect(rows, detection.errors, detection.scores, detection.alarms)
         return detection
 
@@ -203,7 +205,7 @@ class AnomalyPipeline:
 
 
 class AnomalyStream:
-    """Takes one row at a time and keeps the last window.
+    """Takes rows as they come and keeps the last window: one by `push`, those that come together by `push_rows`.
 
     Args:
         pipeline: what scores the rows.
@@ -232,3 +234,18 @@ class AnomalyStream:
             return None
         score, alarm, ranked, diagnosis = found
         return RowResult(score, alarm, tuple(ranked), errors, diagnosis if alarm else None)
+
+    def push_rows(self, rows: FloatArray) -> Detection:
+        """Takes raw rows (N, C), oldest first, by the largest batches that the bundle has.
+
+        The answers are those of `push`, row by row, to rounding; NaN and no alarm for rows that complete no window.
+
+        Raises:
+            EdgekitError: wrong number of channels, or a value that is not finite; no row is kept.
+        """
+        rows = np.asarray(rows, np.float32, order="C")
+        if rows.ndim != 2:
+            raise EdgekitError(f"the rows have shape {rows.shape}, {len(self.detector.channels)} channels are needed.")
+        detection = _room_for(rows)
+        self._native.push_rows(rows, detection.errors, detection.scores, detection.alarms)
+        return detection

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgekit_runtime import _native
-from edgekit_runtime.errors import UsageError
+from edgekit_runtime.errors import EdgekitError, UsageError
 from edgekit_runtime.tensors import Array, MethodSpec, TensorSpec, check_array, pick_method
 
 
@@ -68,6 +68,10 @@ _LIBRARIES = {
 }
 
 
+#: Bytes of the largest manifest that the session reads.
+_MOST_MANIFEST = 16 << 20
+
+
 class Session:
     """Runs a bundle's program. Methods share their weights and are loaded when first used.
 
@@ -77,16 +81,25 @@ class Session:
         path: the bundle's folder.
         check_files: whether every file is compared with the manifest's hashes.
         check_finite: whether float32 inputs with an infinity or NaN are refused.
+        public_key: a file of public keys, one of which must have signed the bundle (`edgekit bundle sign`); files are
+            then compared in any case. EDGEKIT_REQUIRE_SIGNATURE in the environment names such a file for every session.
 
     Raises:
         UsageError: there is no such folder.
-        EdgekitError: hashes, schema or operators do not fit; the message says what to do.
+        EdgekitError: signature, hashes, schema or operators do not fit; the message says what to do.
     """
 
-    def __init__(self, path: str | os.PathLike[str], check_files: bool = True, check_finite: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        check_files: bool = True,
+        check_finite: bool = True,
+        public_key: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.path = Path(path)
         _find_runtime(self.path)
-        self._native = _native.Session(os.fspath(path), check_files, check_finite)
+        key = None if public_key is None else os.fspath(public_key)
+        self._native = _native.Session(os.fspath(path), check_files, check_finite, key)
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -127,7 +140,12 @@ class Session:
         # A mapped file may end with its page, and kernels read whole vectors.
         own = [np.array(array) if isinstance(array, np.memmap) else np.asarray(array) for array in inputs]
         arrays = [check_array(array, wanted) for array, wanted in zip(own, spec.inputs, strict=True)]
-        outputs: list[Array] = [np.empty(output.shape, output.dtype) for output in spec.outputs]
+        try:
+            outputs: list[Array] = [np.empty(output.shape, output.dtype) for output in spec.outputs]
+        except MemoryError:
+            raise EdgekitError(
+                f"there is no memory for what method {spec.name!r} of {self.path} gives: close something."
+            ) from None
         rows = self._native.run(spec.name, arrays, outputs)
         return [
             array[:count] if output.dynamic else array
@@ -189,8 +207,12 @@ class Session:
 
 def _find_runtime(folder: Path) -> None:
     """Finds what a bundle's programs need of other packages; what is missing, the session will name."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        for program in json.loads((folder / "manifest.json").read_bytes())["programs"]:
+    manifest = folder / "manifest.json"
+    # Nothing was checked yet: it may be anything, of any size, and wait for a writer.
+    if not manifest.is_file() or manifest.stat().st_size > _MOST_MANIFEST:
+        return
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        for program in json.loads(manifest.read_bytes())["programs"]:
             for namespace in {name.partition("::")[0] for name in program["operators"]} & _ELSEWHERE.keys():
                 with suppress(ImportError):
                     importlib.import_module(_ELSEWHERE[namespace])

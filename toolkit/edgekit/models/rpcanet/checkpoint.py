@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.models.tensor_file import HEADER, read_pickled, read_tensor_file, write_tensor_file
+from edgekit.models.pickled import load_state_dict
+from edgekit.models.tensor_file import HEADER, read_tensor_file, write_tensor_file
 
 from .config import VARIANTS, RPCANetConfig, find_config
 from .module import RPCANet
@@ -82,10 +83,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
         raise EdgekitError(f"the checkpoint {path} is larger than {MAX_CHECKPOINT_BYTES >> 20} MiB: not an RPCANet.")
     if path.suffix.lower() == ".safetensors":
         return _read_safetensors(path)
-    loaded = read_pickled(path, "the checkpoint ", "copy it again")
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise EdgekitError(f"the checkpoint {path} holds no state dict (names and tensors): save model.state_dict().")
-    return {str(name): value for name, value in loaded.items()}, None
+    return load_state_dict(path, "the checkpoint "), None
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:

@@ -10,6 +10,7 @@ from edgekit.files import write_text
 from edgekit.models.settings import DEVICE, Setting, describe_settings, read_settings, settable
 from edgekit.models.tasks import TrainRequest
 from edgekit.models.torch_device import torch_device
+from edgekit.models.training import alone, left_at_the_end
 
 from .card import card_text
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -41,11 +42,26 @@ def train_entities(request: TrainRequest) -> list[Path]:
     options, device = _settings(request)
     single = request.output.suffix == ".safetensors"
     path = request.output if single else request.output / f"{variant}.safetensors"
-    if path.exists() and not request.force:
+    state = path.with_suffix(".state")
+    if path.exists() and not request.force and not left_at_the_end(state, options.epochs):
         if single:
             raise UsageError(f"{path} exists: choose another file with -o, or train again with --force.")
         request.progress.say(f"{path} exists: skipped (--force trains it again).")
         return [path]
+    with alone(path):
+        _train(dataset, variant, options, device, path, state, request)
+    return [path]
+
+
+def _train(
+    dataset: Dataset,
+    variant: str,
+    options: TrainingOptions,
+    device: str,
+    path: Path,
+    state: Path,
+    request: TrainRequest,
+) -> None:
     request.progress.start(f"rpcanet {variant}", options.epochs, "epochs")
     done = 0
 
@@ -55,7 +71,6 @@ def train_entities(request: TrainRequest) -> list[Path]:
         request.progress.step(note, report.epoch - done)
         done = report.epoch
 
-    state = path.with_suffix(".state")
     pairs = dataset.part("train")
     save_checkpoint(train(pairs, variant, options, state, dataset.describe("train"), device, on_epoch), path)
     checkpoint = load_checkpoint(path)
@@ -64,7 +79,6 @@ def train_entities(request: TrainRequest) -> list[Path]:
     # Only now: a run that is stopped before its card is written goes on here.
     state.unlink(missing_ok=True)
     request.progress.done(f"trained, {path}")
-    return [path]
 
 
 def _settings(request: TrainRequest) -> tuple[TrainingOptions, str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import read_json_object
-from edgekit.models.tensor_file import read_pickled
+from edgekit.models.pickled import load_state_dict
 
 #: Weights by preference: one file, or an index of several.
 WEIGHTS = (
@@ -106,9 +106,7 @@ def _safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def _pickled(path: Path) -> Iterator[tuple[str, Tensor]]:
-    loaded = read_pickled(path, "", "copy it again")
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise EdgekitError(f"{path} holds no state dict (names and tensors): save model.state_dict().")
+    loaded = load_state_dict(path)
     while loaded:
         name = next(iter(loaded))
-        yield str(name), loaded.pop(name)
+        yield name, loaded.pop(name)

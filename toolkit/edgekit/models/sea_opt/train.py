@@ -14,7 +14,7 @@ from edgekit.files import write_text
 from edgekit.models.settings import DEVICE, Setting, describe_settings, read_settings, settable
 from edgekit.models.tasks import Progress, TrainRequest
 from edgekit.models.torch_device import torch_device
-from edgekit.models.training import OtherRunError, differences
+from edgekit.models.training import OtherRunError, alone, differences, left_at_the_end
 from edgekit.tokenizer import Tokenizer
 
 from .card import card_text
@@ -78,7 +78,8 @@ def train_entities(request: TrainRequest) -> list[Path]:
         raise UsageError(f"{request.data} has texts to test on only, which are not trained on: give others.")
     single = request.output.suffix == ".safetensors"
     path = request.output if single else request.output / f"{request.variant or next(iter(VARIANTS))}.safetensors"
-    if path.exists() and not request.force:
+    stopped = left_at_the_end(_state(path, "student"), plan.options.epochs)
+    if path.exists() and not request.force and not stopped:
         if single:
             raise UsageError(f"{path} exists: choose another file with -o, or train again with --force.")
         if differing := _differing(load_checkpoint(path), plan, corpus):
@@ -88,6 +89,11 @@ def train_entities(request: TrainRequest) -> list[Path]:
             )
         request.progress.say(f"{path} exists: skipped (--force trains it again).")
         return [path]
+    with alone(path):
+        return _train(plan, corpus, path, request)
+
+
+def _train(plan: Plan, corpus: Corpus, path: Path, request: TrainRequest) -> list[Path]:
     try:
         checkpoints = _stages(plan, corpus, path, request.progress)
     except OtherRunError as error:

@@ -29,7 +29,7 @@ from edgekit.models.sea_opt.data import load_corpus
 from edgekit.models.sea_opt.opt import OPT
 from edgekit.models.shipped import shipped_or
 from edgekit.models.tasks import Progress
-from edgekit.models.training import OtherRunError
+from edgekit.models.training import OtherRunError, alone, left_at_the_end
 from edgekit.tokenizer import Tokenizer
 
 from .activations import Gathered, Vectors, Windows, check_layers, gathered, make_windows
@@ -84,11 +84,17 @@ def fit_dictionary(request: FitRequest) -> Dictionary:
         UsageError: the output exists, a layer is not there, there is too little text, or the state is of another run.
         EdgekitError: the checkpoint or the text does not fit, or a layer is dead on this text.
     """
-    options, progress = request.options, request.progress
+    options = request.options
     layers = sorted(set(request.layers))
-    _check_output(request)
+    _check_output(request, layers)
     if options.features > MAX_FEATURES or not 1 <= len(layers) <= MAX_LAYERS:
         raise UsageError(f"a dictionary has 1 to {MAX_LAYERS} layers of at most {MAX_FEATURES} features.")
+    with alone(request.output):
+        return _fit(request, layers)
+
+
+def _fit(request: FitRequest, layers: Sequence[int]) -> Dictionary:
+    options, progress = request.options, request.progress
     corpus = load_corpus(request.data)
     if not corpus.train:
         raise UsageError(f"{request.data} has texts to test on only, which nothing is fitted to: give others.")
@@ -139,10 +145,11 @@ def fit_dictionary(request: FitRequest) -> Dictionary:
     return dictionary
 
 
-def _check_output(request: FitRequest) -> None:
+def _check_output(request: FitRequest, layers: Sequence[int]) -> None:
     if request.output.suffix != ".safetensors":
         raise UsageError(f"{request.output} is no name of a dictionary: let it end in .safetensors.")
-    if request.output.exists() and not request.force:
+    stopped = all(left_at_the_end(_state(request.output, layer), request.options.iterations) for layer in layers)
+    if request.output.exists() and not request.force and not stopped:
         raise UsageError(f"{request.output} exists: choose another file with -o, or fit again with --force.")
     check_writable(request.output)
 

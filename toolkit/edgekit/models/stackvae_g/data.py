@@ -123,7 +123,7 @@ def _npz(path: Path) -> Entity:
             raise EdgekitError(f"{path} unpacks to more than {MAX_SERIES_BYTES >> 30} GiB.")
         with np.load(path, allow_pickle=False) as arrays:
             parts = {name: arrays[name] for name in ("train", "test", "label") if name in arrays}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, MemoryError) as error:
         raise EdgekitError(f"{path} is not a numpy archive (or holds objects, or is cut short).") from error
     if "train" not in parts:
         raise EdgekitError(f"{path} has no array 'train'.")
@@ -232,7 +232,7 @@ class _TarReader:
         try:
             loaded: npt.NDArray[np.generic] = np.load(io.BytesIO(self._bytes(name)), allow_pickle=False)
             return loaded
-        except (ValueError, EOFError) as error:
+        except (ValueError, EOFError, MemoryError) as error:
             raise EdgekitError(f"{self.path}, {name} is not a numpy array (or holds objects).") from error
 
 

@@ -9,6 +9,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.files import write_text
 from edgekit.models.settings import Setting, describe_settings, read_settings, settable
 from edgekit.models.tasks import TrainRequest
+from edgekit.models.training import alone, left_at_the_end
 
 from .card import card_text
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -45,19 +46,26 @@ def train_entities(request: TrainRequest) -> list[Path]:
     paths = []
     for entity in entities:
         path = request.output if single else request.output / f"{entity.name}.safetensors"
-        if path.exists() and not request.force:
+        config, options = _settings(len(entity.train.channels), request)
+        if path.exists() and not request.force and not left_at_the_end(_state(path), options.epochs):
             if single:
                 raise UsageError(f"{path} exists: choose another file with -o, or train again with --force.")
             request.progress.say(f"{path} exists: skipped (--force trains it again).")
         else:
-            _train_entity(entity, path, request)
+            with alone(path):
+                _train_entity(entity, path, request, config, options)
         paths.append(path)
     return paths
 
 
-def _train_entity(entity: Entity, path: Path, request: TrainRequest) -> None:
-    config, options = _settings(len(entity.train.channels), request)
-    state = path.with_suffix(".state")
+def _state(path: Path) -> Path:
+    return path.with_suffix(".state")
+
+
+def _train_entity(
+    entity: Entity, path: Path, request: TrainRequest, config: StackVAEGConfig, options: TrainingOptions
+) -> None:
+    state = _state(path)
     request.progress.start(entity.name, options.epochs, "epochs")
     done = 0
 
@@ -71,7 +79,6 @@ def _train_entity(entity: Entity, path: Path, request: TrainRequest) -> None:
 
     save_checkpoint(train(entity.train, config, options, state, entity.name, on_epoch), path)
     checkpoint = load_checkpoint(path)
-    state.unlink(missing_ok=True)
     draw_graph(checkpoint, path.with_suffix(".graph.png"))
     rows: list[dict[str, Any]] = []
     if entity.test is not None and entity.labels is not None:
@@ -79,6 +86,8 @@ def _train_entity(entity: Entity, path: Path, request: TrainRequest) -> None:
         detection = detect(entity.test.values, detector, eager_reconstruct(checkpoint.module))
         rows = result_rows(entity, detector, {EAGER: detection}, request.seed)
     write_text(path.with_suffix(".md"), card_text(entity, checkpoint, rows, _command(entity, request)))
+    # Only now: a run that is stopped before its card is written goes on here.
+    state.unlink(missing_ok=True)
     request.progress.done(f"trained, {path}")
     request.progress.say(f"{entity.name}: {progress_text(checkpoint.training['reconstruction'])}")
 
