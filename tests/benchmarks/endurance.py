@@ -60,13 +60,13 @@ def given_out() -> int:
 
 def work(session: Session) -> Callable[[], object]:
     """One run of the bundle's task."""
-    draw = np.random.default_rng(0)
-    if session.task == "detect_anomalies":
+    draw, task = np.random.default_rng(0), session.manifest["pipeline"]["name"]
+    if task == "detect_anomalies":
         stream = AnomalyPipeline(session).stream()
         rows = draw.random((64, session.methods[0].inputs[0].shape[1]), np.float32)
         place = iter(range(sys.maxsize))
         return lambda: stream.push(rows[next(place) % len(rows)])
-    if session.task == "segment":
+    if task == "segment":
         segmenter, image = SegmentPipeline(session), draw.random((40, 50), np.float32)
         return lambda: segmenter.segment(image)
     generator = TextGenerator(session)

@@ -1,15 +1,15 @@
 #include "json_mutation.h"
 
-#include <nlohmann/json.hpp>
 #include <random>
 #include <vector>
+
+#include "core/json.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
 
 namespace edgekit::fuzz {
 namespace {
 
-using Json = nlohmann::json;
 using Draw = std::minstd_rand;
 
 constexpr const char *kStrange[] = {
@@ -71,7 +71,7 @@ void change(Json &root, Draw &draw) {
 }  // namespace
 
 std::string changed_tree(const std::string &text, unsigned seed) {
-  Json root = Json::parse(text, nullptr, false);
+  Json root = parse_json(text);
   if (!root.is_structured()) return text;
   Draw draw(seed + 1);
   for (size_t count = 1 + below(draw, 3); count > 0; --count) change(root, draw);

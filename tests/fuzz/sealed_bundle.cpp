@@ -1,13 +1,10 @@
 #include "sealed_bundle.h"
 
-#include <nlohmann/json.hpp>
-
+#include "core/json.h"
 #include "core/sha256.h"
 
 namespace edgekit::fuzz {
 namespace {
-
-using Json = nlohmann::json;
 
 std::string hash_of(const std::string &text) {
   Sha256 digest;
@@ -27,12 +24,12 @@ std::string spelled(Json &fields) {
 }  // namespace
 
 std::string sealed(const std::string &manifest) {
-  Json fields = Json::parse(manifest, nullptr, false);
+  Json fields = parse_json(manifest);
   return fields.is_object() ? spelled(fields) : manifest;
 }
 
 std::string sealed_with(const std::string &manifest, const std::string &name, const std::string &content) {
-  Json fields = Json::parse(manifest, nullptr, false);
+  Json fields = parse_json(manifest);
   if (!fields.is_object()) return manifest;
   Json &files = fields["files"];
   if (files.is_object() && files.contains(name) && files[name].is_object()) {
