@@ -19,7 +19,7 @@ from .cases import all_cases
 from .commands import Commands
 from .ending import Tally, end_again_and_again
 from .inputs import make
-from .memory import limited
+from .memory import Limited, limited
 
 
 def main() -> int:
@@ -37,9 +37,9 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         rows, failed = _ended(folder, given)
     memory = [] if given.memory is None else _memory(given.memory, given.json)
-    failed = failed or any(not row["runs"] for row in memory)
+    failed = failed or any(not (row.runs and row.short_is_said) for row in memory)
     if given.json:
-        print(json.dumps({"ended": rows, "memory": memory}, indent=2))
+        print(json.dumps({"ended": rows, "memory": [row.to_dict() for row in memory]}, indent=2))
     return int(failed)
 
 
@@ -88,11 +88,11 @@ def _progress(kind: str) -> Any:
     return on_end
 
 
-def _memory(folder: Path, quiet: bool) -> list[dict[str, Any]]:
+def _memory(folder: Path, quiet: bool) -> list[Limited]:
     rows = []
     for path in sorted(path for path in folder.iterdir() if (path / "manifest.json").exists() and path.name[0] != "."):
         found = limited(path)
-        rows.append(found.to_dict())
+        rows.append(found)
         if not quiet:
             measured = "did not run" if found.measured is None else f"{1e-6 * found.measured:.1f} MB measured"
             short = "runs too" if found.short_code == 0 else f"exit {found.short_code}"

@@ -13,6 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+#: Seconds after which a command hangs for sure.
+LIMIT = 300.0
+
 
 @dataclass(frozen=True)
 class Running:
@@ -77,7 +80,9 @@ class Commands:
 
     def wait(self, running: Running) -> int:
         """The exit code of a command line that ends; a signal's is negative."""
-        return int(self._ask(wait=running.process)["code"])
+        code = self._ask(wait=running.process, limit=LIMIT)["code"]
+        assert code is not None, f"it went on for more than {LIMIT:.0f} s; it said:\n{running.said()}"
+        return int(code)
 
     def run(self, words: Sequence[object], learn: bool = False) -> float:
         """Runs a command line that must succeed; gives the seconds. With `learn` what it imports is warm afterwards."""

@@ -85,6 +85,8 @@ def end_again_and_again(
                 f"{case.name}: end {tally.ended} of seed {seed}, {moment:.3f} s of {tally.seconds:.3f} s: "
                 f"{type(error).__name__}: {error}\nIt said:\n{running.said()}"
             ) from error
+        with suppress(ProcessLookupError):  # what the process alone has left of its group
+            os.killpg(running.process, signal.SIGKILL)
         if code == 0:
             tally.finished += 1
             case.clear(work)

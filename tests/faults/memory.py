@@ -45,16 +45,18 @@ class Limited:
         return self.short_code == 0 or (self.short_code == 1 and len(self.short_said.splitlines()) == 1)
 
 
-def bench(bundle: Path, limit: int) -> subprocess.CompletedProcess[str]:
-    """Times the bundle's cases under a limit of its data, in bytes."""
-    command = ["prlimit", f"--data={limit}", str(bundle / RUNNER), "--bench", "2", "--warmup", "1", "--json"]
+def bench(bundle: Path, limit: int, threads: int) -> subprocess.CompletedProcess[str]:
+    """Times the bundle's cases under a limit of its data, in bytes; every thread's stack is in that."""
+    runner = [str(bundle / RUNNER), "--bench", "2", "--warmup", "1", "--threads", str(threads), "--json"]
+    command = ["prlimit", f"--data={limit}", *runner]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
 def limited(folder: Path) -> Limited:
     """Runs a bundle that carries its runner under both limits."""
-    predicted = int(json.loads((folder / "manifest.json").read_text())["memory"]["peak"])
-    done, short = bench(folder, int(ROOM * predicted)), bench(folder, int(SHORT * predicted))
+    memory = json.loads((folder / "manifest.json").read_text())["memory"]
+    predicted, threads = int(memory["peak"]), int(memory["threads"])
+    done, short = (bench(folder, int(share * predicted), threads) for share in (ROOM, SHORT))
     measured = int(json.loads(done.stdout)["peak_memory_bytes"]) if done.returncode == 0 else None
     return Limited(
         folder.name, predicted, measured, done.returncode == 0, done.stderr.strip(), short.returncode, short.stderr

@@ -3,7 +3,7 @@
 Started as a program of its own, which has no threads. It reads a JSON object a line and answers with one:
 
     {"start": WORDS, "log": FILE, "environment": {...}, "modules": FILE or null}  ->  {"process": NUMBER}
-    {"wait": NUMBER}                                                              ->  {"code": NUMBER, as subprocess's}
+    {"wait": NUMBER, "limit": SECONDS}  ->  {"code": NUMBER as subprocess has it, null if it went on and was killed}
     {"import": FILE}                                                              ->  {"modules": COUNT}
 
 Each fork leads a session and a process group of its own, as a command in a terminal does. The children of a sweep are
@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,15 +29,16 @@ from typing import Any, NoReturn
 
 def _command_line(words: Sequence[str]) -> None:
     """What the program `edgekit` does, from the moment on that it has loaded its files."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     from edgekit.cli import interrupts
     from edgekit.cli.main import main
 
-    interrupts._count, interrupts._said = 0, False
     if words[0] == "sweep":
         from edgekit.devices import sweep
 
         sweep.run_program = _run_program
+    interrupts._count, interrupts._said = 0, False
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # until here it is ignored
+    interrupts.catch()
     main(words)
 
 
@@ -98,6 +100,19 @@ def _start(request: dict[str, Any]) -> int:
     _leave(body)
 
 
+def _wait(process: int, limit: float) -> int | None:
+    until = time.monotonic() + limit
+    while True:
+        found, status = os.waitpid(process, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > until:
+            os.killpg(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            return None
+        time.sleep(0.002)
+
+
 def _import(file: Path) -> int:
     count = 0
     for name in file.read_text().splitlines():
@@ -121,7 +136,7 @@ def serve() -> None:
             sys.stdout.flush()
             answer: dict[str, Any] = {"process": _start(request)}
         elif "wait" in request:
-            answer = {"code": os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])}
+            answer = {"code": _wait(request["wait"], request["limit"])}
         else:
             answer = {"modules": _import(Path(request["import"]))}
         print(json.dumps(answer), flush=True)

@@ -18,6 +18,6 @@ def test_a_small_bundle(inputs: Path) -> None:
     found = limited(inputs / "native")
     assert found.runs, found.said
     assert found.short_is_said, found.short_said
-    tight = bench(inputs / "native", found.predicted // 10)
+    tight = bench(inputs / "native", found.predicted // 10, 1)
     assert (tight.returncode, tight.stderr.count("\n")) == (1, 1), tight.stderr
     assert "memory" in tight.stderr

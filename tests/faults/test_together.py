@@ -40,16 +40,18 @@ def test_exports(commands: Commands, inputs: Path, tmp_path: Path) -> None:
 def test_trainings(commands: Commands, inputs: Path, tmp_path: Path) -> None:
     words = [*Train(inputs).words(tmp_path / "out"), "--epochs", 60]
     found = sorted(both(commands, [*words, "--seed", 1], [*words, "--seed", 2]))
-    assert [code for code, _ in found] == [0, 1], found
-    assert "is being trained by another process" in found[1][1]
+    # 2 where one was done before the other looked.
+    assert [code for code, _ in found] in ([0, 1], [0, 2]), found
+    assert ("is being trained by another process" if found[1][0] == 1 else "exists: choose another") in found[1][1]
     assert sorted(os.listdir(tmp_path / "out")) == ["pump.graph.png", "pump.md", "pump.safetensors"]
 
 
 def test_sweeps(commands: Commands, inputs: Path, tmp_path: Path) -> None:
     words = Sweep(inputs).words(tmp_path / "out")
     found = sorted(both(commands, words, words))
-    assert [code for code, _ in found] == [0, 1], found
-    assert found[1][1].startswith("edgekit: error: another sweep is at work in ")
+    # 0 where one was done before the other looked.
+    assert [code for code, _ in found] in ([0, 0], [0, 1]), found
+    assert found[1][0] == 0 or found[1][1].startswith("edgekit: error: another sweep is at work in ")
     assert sorted(os.listdir(tmp_path / "out")) == ["bundles", "jobs", "results.jsonl"]
 
 
