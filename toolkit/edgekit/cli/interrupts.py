@@ -40,7 +40,8 @@ def say(kept: str = "") -> None:
     global _said
     if not _said:
         _said = interrupted()
-        text = f"edgekit: interrupted; nothing half-written was left.{kept}\n"
+        below = "\n" if os.isatty(_STDERR) else ""  # the terminal's ^C
+        text = f"{below}edgekit: interrupted; nothing half-written was left.{kept}\n"
         try:
             sys.stderr.flush()
             os.write(_STDERR, text.encode())
