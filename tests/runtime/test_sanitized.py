@@ -256,7 +256,7 @@ def test_refusals(machine, pump_bundle, windows, wanted, copy_of, tmp_path):
         *[b"input 'windows' of method 'forward_b1' has a value that is not finite: fill it or leave it out."] * 2,
         f"there is no bundle {tmp_path}/nowhere: `edgekit export` makes one.".encode(),
         f"{changed}/program.pte was changed after export: copy the bundle again or export it anew.".encode(),
-        f"{missing}/program.pte is missing: copy the bundle again.".encode(),
+        f"{missing}/LICENSES.txt is missing: copy the bundle again.".encode(),
     ]
     found = machine.session("refusals", [pump_bundle, tmp_path / "nowhere", changed, missing], *windows)
     assert found[::2] == says

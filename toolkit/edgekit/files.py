@@ -195,13 +195,14 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
     file system without locks nobody is kept from anything.
 
     Args:
-        path: of what is worked on; its folder is made.
+        path: of what is worked on; its folder is made, and goes again where nothing was written there.
         busy: the sentence where another has the lock; None to wait for it.
 
     Raises:
         EdgekitError: another has it, or nothing can be written there.
     """
     lock = path.with_name(f".{path.name}.lock")
+    made = not path.parent.exists()
     with explained("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = _take(lock, busy)
@@ -213,6 +214,9 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
         _remove(lock)
         _unfinished.discard(lock)
         os.close(handle)
+        if made:  # and nothing came of the work
+            with suppress(OSError):
+                path.parent.rmdir()
 
 
 def _take(lock: Path, busy: str | None) -> int:
