@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ def test_killed(name: str, count: int, commands: Commands, inputs: Path) -> None
     assert tally.ended == count
 
 
+@pytest.mark.skipif(
+    "EDGEKIT_FAULTS" not in os.environ, reason="not run for long enough to be in CI yet: EDGEKIT_FAULTS=1"
+)
 @pytest.mark.parametrize(("name", "count"), [("export", 2), ("train", 4), ("profile", 3)])
 def test_interrupted(name: str, count: int, commands: Commands, inputs: Path) -> None:
     tally = end_again_and_again(commands, all_cases(inputs, commands.folder)[name], count, seed=2, interrupt=True)
