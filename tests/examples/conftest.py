@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ..machines import runtime_for_cmake
+from ..machines import runtime_for_cmake, tool
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +23,7 @@ def built_example(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
     def build(source: Path, needs: dict[str, str] | None = None) -> Path:
         if source in known:
             return known[source]
-        tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        cmake = shutil.which("cmake", path=tools)
-        if cmake is None or shutil.which("c++") is None:
-            pytest.skip("the example needs CMake (pip install cmake) and a C++ compiler")
+        cmake = tool("cmake")
         folder = tmp_path_factory.mktemp(source.name)
         options = [f"-Dedgekit_DIR={runtime_for_cmake()}", "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror"]
         for step in (["-S", source, "-B", folder, *options], ["--build", folder, "--parallel", os.cpu_count()]):
